@@ -1,0 +1,59 @@
+# Two commands: make demo, make test. Each target does its own set-up.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo run test quick lint unit integration e2e bench lock clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("pullproof needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV) with the locked dependencies (about 30 s, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## The whole walk on this machine: no cluster, no internet
+	@$(BIN)/pullproof demo
+
+run: $(STAMP) ## The same, and it keeps serving until Ctrl-C
+	@$(BIN)/pullproof demo --keep
+
+test: lint unit integration e2e ## Everything that CI runs
+	@echo "make test: lint, unit, integration and e2e have passed"
+
+quick: lint unit ## The part of the tests that needs no real server (within 3 minutes)
+
+lint: $(STAMP) ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(PYTEST) tests/unit
+
+integration: $(STAMP)
+	@echo "integration: real servers on loopback; the Go oracle is built once (about 4 minutes cold)"
+	$(PYTEST) tests/integration tests/parts
+
+e2e: $(STAMP) ## The real API server, controllers, kubectl and registry alone
+	@echo "e2e: etcd, kube-apiserver, controller-manager, kubectl and the registry are built once (about 8 minutes cold)"
+	$(PYTEST) tests/e2e
+
+lock: $(STAMP) ## Renew the lock files (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes -q -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes -q -o requirements-dev.lock
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,78 @@
+"""The real kubectl, run with a kubeconfig and none of the caller's own settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Completed:
+    stdout: str
+    stderr: str
+    returncode: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+class KubectlError(Exception):
+    """A kubectl that had to succeed failed; shows what it said."""
+
+
+def run_kubectl(
+    binary: Path,
+    kubeconfig: Path,
+    args: tuple[str, ...],
+    *,
+    stdin: str | None = None,
+    check: bool = False,
+    timeout: float = 30,
+) -> Completed:
+    run = subprocess.run(
+        [binary, *args],
+        input=stdin if stdin is not None else "",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=timeout,
+        check=False,
+        env={
+            "PATH": os.defpath,
+            "HOME": str(kubeconfig.parent),
+            "KUBECONFIG": str(kubeconfig),
+        },
+    )
+    done = Completed(run.stdout, run.stderr, run.returncode)
+    if check and run.returncode != 0:
+        msg = f"kubectl {' '.join(args)} ended with {run.returncode}: {run.stderr}{run.stdout}"
+        raise KubectlError(msg)
+    return done
+
+
+def write_kubeconfig(
+    path: Path, *, server: str, ca: Path, user: Mapping[str, str], namespace: str = "default"
+) -> Path:
+    """Write a kubeconfig of one context; JSON is YAML too."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": "it", "cluster": {"server": server, "certificate-authority": str(ca)}}
+        ],
+        "users": [{"name": "it", "user": dict(user)}],
+        "contexts": [
+            {"name": "it", "context": {"cluster": "it", "user": "it", "namespace": namespace}}
+        ],
+        "current-context": "it",
+    }
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return path

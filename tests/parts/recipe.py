@@ -1,0 +1,147 @@
+"""Which parts there are: the Go module each comes from, and its pinned version."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# Raised when the way of building changes, so that no cached binary of the old way is used.
+RECIPE_VERSION = 1
+
+KUBERNETES = (1, 37, 0)
+ETCD = (3, 7, 3)
+REGISTRY = (3, 1, 2)
+
+Version = tuple[int, int, int]
+
+
+class PartUnavailableError(Exception):
+    """A real component can be neither found nor built; a test that needs it must fail."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} is not to be had: {why}")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class OnPath:
+    """Which binary of the PATH would do in place of the pinned one."""
+
+    arguments: tuple[str, ...]
+    pattern: str
+    oldest: Version
+    newest: Version
+    accepted: str
+
+    def judge(self, output: str) -> tuple[bool, str]:
+        found = re.search(self.pattern, output, re.MULTILINE)
+        if found is None:
+            return False, "it shows no version of this component"
+        version = (int(found["major"]), int(found["minor"]), int(found["patch"]))
+        fits = self.oldest <= version <= self.newest
+        return fits, f"it is {found[0].strip()}, not {self.accepted}"
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    module: str
+    package: str
+    version: str
+    seconds: int
+    ldflags: str = ""
+    sources: str | None = None
+    on_path: OnPath | None = None
+
+    @property
+    def folder(self) -> Path:
+        return HERE / self.module
+
+
+_NUMBERS = r"v?(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)\S*"
+_LAST = 10**6
+
+
+def _dotted(version: Version) -> str:
+    return "v" + ".".join(map(str, version))
+
+
+def _kubernetes(
+    name: str,
+    seconds: int,
+    *,
+    arguments: tuple[str, ...] = ("--version",),
+    says: str = "Kubernetes",
+) -> Part:
+    major, minor, _ = KUBERNETES
+    variables = {
+        "gitVersion": _dotted(KUBERNETES),
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitTreeState": "clean",
+    }
+    return Part(
+        name=name,
+        module="kubernetes",
+        package=f"k8s.io/kubernetes/cmd/{name}",
+        version=_dotted(KUBERNETES),
+        seconds=seconds,
+        ldflags=" ".join(
+            f"-X k8s.io/component-base/version.{key}={value}" for key, value in variables.items()
+        ),
+        on_path=OnPath(
+            arguments=arguments,
+            pattern=rf"^{says} {_NUMBERS}",
+            oldest=(major, minor - 1, 0),
+            newest=(major, minor + 1, _LAST),
+            accepted=f"within one minor of {_dotted(KUBERNETES)}",
+        ),
+    )
+
+
+_ALL = (
+    Part(
+        name="etcd",
+        module="etcd",
+        package="go.etcd.io/etcd/server/v3",
+        version=_dotted(ETCD),
+        seconds=25,
+        on_path=OnPath(
+            arguments=("--version",),
+            pattern=rf"^etcd Version: {_NUMBERS}",
+            oldest=(3, 5, 0),
+            newest=(3, _LAST, _LAST),
+            accepted="v3.5 or newer of major 3",
+        ),
+    ),
+    _kubernetes("kube-apiserver", 240),
+    _kubernetes("kube-controller-manager", 65),
+    _kubernetes("kubectl", 15, arguments=("version", "--client"), says="Client Version:"),
+    Part(
+        name="registry",
+        module="registry",
+        package="github.com/distribution/distribution/v3/cmd/registry",
+        version=_dotted(REGISTRY),
+        seconds=40,
+        on_path=OnPath(
+            arguments=("--version",),
+            pattern=rf"github\.com/(?:docker/)?distribution(?:/distribution)?(?:/v3)? {_NUMBERS}",
+            oldest=(3, 0, 0),
+            newest=(3, _LAST, _LAST),
+            accepted="of major 3",
+        ),
+    ),
+    Part(
+        name="oracle",
+        module="kubernetes",
+        package="./oracle",
+        version=_dotted(KUBERNETES),
+        seconds=10,
+        sources="oracle",
+    ),
+)
+
+PARTS: dict[str, Part] = {part.name: part for part in _ALL}

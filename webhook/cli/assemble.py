@@ -1,0 +1,118 @@
+"""Puts the parts together: policies, a view of a cluster, a resolver, the engine."""
+
+import logging
+import threading
+from dataclasses import replace
+
+from webhook.cli.options import UsageError, ViewOptions
+from webhook.cluster.live import LiveView
+from webhook.cluster.manifests import ManifestError, ManifestView
+from webhook.cluster.none import NoCluster
+from webhook.cluster.view import ClusterView
+from webhook.policy.fault import Refused
+from webhook.policy.store import PolicyStore
+from webhook.registry.resolver import Resolver
+from webhook.registry.settings import RegistrySettings
+from webhook.registry.transport import Transport
+from webhook.review.engine import Asker, Engine
+
+logger = logging.getLogger(__name__)
+
+
+class PoliciesRefusedError(Exception):
+    """Policy files that cannot be used; ``str()`` holds every fault on a line of its own."""
+
+
+def open_policies(options: ViewOptions) -> PolicyStore:
+    """Load the policies. Raises PoliciesRefusedError with all faults at once."""
+    store = PolicyStore.open(options.policies)
+    if isinstance(store, Refused):
+        raise PoliciesRefusedError("\n".join(str(fault) for fault in store.faults))
+    return store
+
+
+def open_view(options: ViewOptions, *, in_cluster: bool = False) -> ClusterView:
+    """Return the view of the cluster. Raises UsageError where it cannot be had.
+
+    ``in_cluster``: without any flag, the API server of the pod that we run in.
+    """
+    if options.manifests is not None:
+        try:
+            return ManifestView(options.manifests, options.namespace)
+        except ManifestError as error:
+            raise UsageError(str(error)) from error
+    if options.kubeconfig is not None or in_cluster:
+        try:
+            return LiveView(options.kubeconfig)
+        except Exception as error:
+            # The client's own messages can hold what stands in a kubeconfig.
+            raise UsageError(f"no cluster can be reached: {type(error).__name__}") from error
+    return NoCluster()
+
+
+def settings_for(
+    configured: RegistrySettings, options: ViewOptions, *, local: bool
+) -> RegistrySettings:
+    """Return the settings with the flags laid over them: a flag wins.
+
+    ``local``: a person's own machine asks, which may dial its own loopback.
+    """
+    return replace(
+        configured,
+        depth=options.depth or configured.depth,
+        # A depth that was asked for holds for every registry, Docker Hub too.
+        registries=tuple(
+            replace(entry, depth=options.depth or entry.depth) for entry in configured.registries
+        ),
+        vantage=options.vantage or configured.vantage,
+        egress=replace(configured.egress, local=local),
+    )
+
+
+class Desk:
+    """Gives out the engine that fits the policies in force.
+
+    A reload that changes how registries are reached gets a new resolver; the old
+    one ends its flights on its own.
+    """
+
+    def __init__(
+        self,
+        store: PolicyStore,
+        view: ClusterView,
+        options: ViewOptions,
+        *,
+        local: bool = False,
+        flight_seconds: float | None = None,
+    ) -> None:
+        self.store = store
+        self.view = view
+        self._options = options
+        self._local = local
+        self._flight_seconds = flight_seconds
+        self._lock = threading.Lock()
+        self._settings: RegistrySettings | None = None
+        self._resolver: Resolver | None = None
+
+    def engine(self) -> Engine:
+        """Return an engine over the policies in force at this moment."""
+        policies = self.store.current
+        settings = settings_for(policies.registry, self._options, local=self._local)
+        return Engine(policies, settings, self.view, self._asker(settings))
+
+    def _asker(self, settings: RegistrySettings) -> Asker:
+        with self._lock:
+            if self._resolver is None or settings != self._settings:
+                if self._resolver is not None:
+                    self._resolver.close()
+                transport = Transport(settings)
+                self._resolver = Resolver(settings, transport, flight_seconds=self._flight_seconds)
+                self._settings = settings
+            return self._resolver
+
+    def close(self) -> None:
+        """Stop the threads of the resolver and of the policies."""
+        self.store.close()
+        with self._lock:
+            if self._resolver is not None:
+                self._resolver.close()

@@ -1,0 +1,250 @@
+"""A cluster as a folder of manifests describes it."""
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from webhook.cluster.view import Absent, ServiceAccount, Unreadable
+from webhook.cluster.yamltext import Entry, Flavour, Node, parse, quoted
+from webhook.credentials.secret import Secret
+from webhook.deadline import Deadline
+
+SUFFIXES = (".yaml", ".yml", ".json")
+MAX_BYTES = 32 * 1024 * 1024
+NAME_LABEL = "kubernetes.io/metadata.name"
+OPAQUE = "Opaque"
+DEFAULT_ACCOUNT = "default"
+
+
+class ManifestError(Exception):
+    """A manifest that cannot be read: ``file:line: reason``, with nothing secret in it."""
+
+    def __init__(self, file: Path, line: int, reason: str) -> None:
+        super().__init__(f"{file}:{line}: {reason}")
+        self.file = file
+        self.line = line
+        self.reason = reason
+
+
+class ManifestView:
+    """Secrets, ServiceAccounts and Namespaces of a folder, read once at construction.
+
+    Recursive over ``*.yaml``, ``*.yml`` and ``*.json``; several documents and Lists;
+    an object without a namespace belongs to ``namespace``. Where an object stands
+    twice, the last one holds, as it would after ``kubectl apply``. Raises
+    :class:`ManifestError` for what the API server or a YAML parser would refuse.
+    """
+
+    def __init__(self, folder: Path, namespace: str = "default") -> None:
+        self._namespace = namespace
+        self._secrets: dict[tuple[str, str], Secret] = {}
+        self._accounts: dict[tuple[str, str], ServiceAccount] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+        for file in _files(folder):
+            for node in _documents(file):
+                self._take(_Object(file, node))
+
+    def secret(
+        self,
+        namespace: str,
+        name: str,
+        deadline: Deadline,  # noqa: ARG002 - the protocol's
+        *,
+        fresh: bool = False,  # noqa: ARG002
+    ) -> Secret | Absent | Unreadable:
+        return self._secrets.get((namespace, name), Absent())
+
+    def service_account(
+        self,
+        namespace: str,
+        name: str,
+        deadline: Deadline,  # noqa: ARG002
+        *,
+        fresh: bool = False,  # noqa: ARG002
+    ) -> ServiceAccount | Absent | Unreadable:
+        """Return an account; every namespace has an account ``default``, empty unless given."""
+        found = self._accounts.get((namespace, name))
+        if found is None and name == DEFAULT_ACCOUNT:
+            return ServiceAccount(namespace, name, ())
+        return found if found is not None else Absent()
+
+    def namespace_labels(
+        self,
+        namespace: str,
+        deadline: Deadline,  # noqa: ARG002
+    ) -> Mapping[str, str] | Unreadable:
+        """Return a namespace's labels, none for one that no manifest describes."""
+        return self._labels.get(namespace, {})
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return every Secret that was read."""
+        return tuple(self._secrets.values())
+
+    def service_accounts(self) -> tuple[ServiceAccount, ...]:
+        """Return every ServiceAccount that was read."""
+        return tuple(self._accounts.values())
+
+    def _take(self, found: "_Object") -> None:
+        if found.kind.endswith("List"):
+            for item in found.items():
+                self._take(item)
+        if found.api_version != "v1":
+            return
+        if found.kind == "Secret":
+            secret = found.secret(self._namespace)
+            self._secrets[secret.namespace, secret.name] = secret
+        elif found.kind == "ServiceAccount":
+            account = found.service_account(self._namespace)
+            self._accounts[account.namespace, account.name] = account
+        elif found.kind == "Namespace":
+            # The API server sets this label on every namespace.
+            self._labels[found.name] = found.labels() | {NAME_LABEL: found.name}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        yield folder
+        return
+    if not folder.is_dir():
+        raise ManifestError(folder, 1, "no such file or folder")
+    found = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
+    yield from sorted(path for path in found if path.suffix in SUFFIXES and path.is_file())
+
+
+def _documents(file: Path) -> Iterator[Node]:
+    text = _text(file)
+    nodes, faults = parse(text, Flavour.KUBERNETES)
+    if faults:
+        # JSON's surrogate pairs and documents without a separator are no YAML.
+        from_json = _json_documents(text) if text.lstrip()[:1] == "{" else None
+        if from_json is None:
+            raise ManifestError(file, faults[0].line, faults[0].text)
+        nodes = from_json
+    yield from (node for node in nodes if node.value is not None)
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ManifestError(file, 1, f"cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise ManifestError(file, 1, f"is larger than {MAX_BYTES} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ManifestError(file, line, "is not UTF-8") from None
+
+
+def _json_documents(text: str) -> list[Node] | None:
+    decoder = json.JSONDecoder()
+    found = []
+    position = 0
+    try:
+        while rest := text[position:].lstrip():
+            position = len(text) - len(rest)
+            value, position = decoder.raw_decode(text, position)
+            found.append(_node_of(value, text.count("\n", 0, position) + 1))
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _node_of(value: Any, line: int) -> Node:
+    if isinstance(value, dict):
+        entries = {key: Entry(line, 1, _node_of(item, line)) for key, item in value.items()}
+        return Node(line, 1, entries)
+    if isinstance(value, list):
+        return Node(line, 1, [_node_of(item, line) for item in value])
+    return Node(line, 1, value)
+
+
+class _Object:
+    """One object of a manifest, read field by field."""
+
+    def __init__(self, file: Path, node: Node, kind: str = "", api_version: str = "") -> None:
+        self._file = file
+        self._node = node
+        self.kind = self._text("kind") or kind
+        self.api_version = self._text("apiVersion") or api_version
+
+    def items(self) -> Iterator["_Object"]:
+        """Return what a List holds; the items of a typed list need not repeat their kind."""
+        node = self._node.child("items")
+        kind = self.kind.removesuffix("List")
+        for item in node.value if node is not None and isinstance(node.value, list) else ():
+            yield _Object(self._file, item, kind, self.api_version)
+
+    @property
+    def name(self) -> str:
+        """The object's name; empty where the API server would make one up."""
+        name = self._text("metadata", "name")
+        if not name and not self._text("metadata", "generateName"):
+            raise self._error(self._node, f"the {self.kind} has no metadata.name")
+        return name
+
+    def namespace(self, default: str) -> str:
+        return self._text("metadata", "namespace") or default
+
+    def labels(self) -> dict[str, str]:
+        return dict(self._strings("metadata", "labels"))
+
+    def secret(self, namespace: str) -> Secret:
+        data = {key: self._decoded(key) for key, _ in self._strings("data")}
+        data |= {key: text.encode() for key, text in self._strings("stringData")}
+        return Secret(
+            namespace=self.namespace(namespace),
+            name=self.name,
+            type=self._text("type") or OPAQUE,
+            data=data,
+            uid=self._text("metadata", "uid"),
+        )
+
+    def service_account(self, namespace: str) -> ServiceAccount:
+        node = self._node.child("imagePullSecrets")
+        items = node.value if node is not None and isinstance(node.value, list) else []
+        names = (item.child("name") for item in items)
+        return ServiceAccount(
+            namespace=self.namespace(namespace),
+            name=self.name,
+            image_pull_secrets=tuple(
+                name.value for name in names if name is not None and isinstance(name.value, str)
+            ),
+        )
+
+    def _decoded(self, key: str) -> bytes:
+        node = self._at("data", key) or self._node
+        text = node.value if isinstance(node.value, str) else ""
+        try:
+            # Go's decoder, which the API server uses, skips line breaks and nothing else.
+            return base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
+        except ValueError:
+            where = f"Secret {quoted(self.name)}: data[{quoted(key)}]"
+            raise self._error(node, f"{where} is not base64: the API server refuses it") from None
+
+    def _strings(self, *path: str) -> Iterator[tuple[str, str]]:
+        node = self._at(*path)
+        for key, entry in node.value.items() if node and isinstance(node.value, dict) else ():
+            value = entry.value.value
+            if value is not None and not isinstance(value, str):
+                where = f"{self.kind} {quoted(self.name)}: {'.'.join(path)}[{quoted(key)}]"
+                raise self._error(entry.value, f"{where} is no string: the API server refuses it")
+            yield key, value or ""
+
+    def _text(self, *path: str) -> str:
+        node = self._at(*path)
+        return node.value if node is not None and isinstance(node.value, str) else ""
+
+    def _at(self, *path: str) -> Node | None:
+        node: Node | None = self._node
+        for step in path:
+            node = node.child(step) if node is not None else None
+        return node
+
+    def _error(self, node: Node, reason: str) -> ManifestError:
+        return ManifestError(self._file, node.line, reason)

@@ -1,0 +1,106 @@
+"""What ``pullproof inspect`` says of one image, as JSON and as text."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from webhook.images.reference import Reference
+from webhook.policy.action import Action
+from webhook.registry.outcome import Outcome
+from webhook.review.messages import is_said, words
+from webhook.review.words import shown
+from webhook.rules.facts import Judged
+from webhook.rules.judge import Finding
+
+
+def as_json(judged: Judged) -> Mapping[str, Any]:
+    """Return the object of ``inspect --output json`` for one image."""
+    outcome = judged.outcome
+    cause = outcome.cause
+    return {
+        "image": judged.use.written,
+        "reference": _reference(judged),
+        "pull": outcome.pull.value,
+        "cause": cause.value if cause is not None else None,
+        "code": cause.code if cause is not None else None,
+        "message": message(judged),
+        "digest": outcome.digest,
+        "credentials": [
+            {"source": c.source, "key": readable(c.key), "username": readable(c.username)}
+            for c in judged.credentials
+        ],
+        "requests": [
+            {
+                "method": r.method,
+                "url": r.url,
+                "status": r.status,
+                "as": readable(r.user) if r.user is not None else None,
+            }
+            for r in outcome.requests
+        ],
+    }
+
+
+def readable(text: str) -> str:
+    """Return text that a Secret's bytes gave, with what is no UTF-8 replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _reference(judged: Judged) -> Mapping[str, str | None] | None:
+    reference = judged.use.reference
+    if not isinstance(reference, Reference):
+        return None
+    return {
+        "domain": reference.domain,
+        "path": reference.path,
+        "tag": reference.tag,
+        "digest": reference.digest,
+    }
+
+
+def message(judged: Judged) -> str | None:
+    """Say the cause and its mend in one line, None where there is no cause."""
+    cause = judged.outcome.cause
+    if cause is None or not is_said(cause):
+        return None
+    said = words(Finding(cause, Action.WARN, judged, judged.use.field))
+    return f"{said.what}; {said.mend}"
+
+
+def as_text(judged: Judged) -> str:
+    """Return the paragraph of ``inspect`` for one image."""
+    return "\n".join([shown(judged.use.written), *(f"  {line}" for line in _lines(judged))])
+
+
+def _lines(judged: Judged) -> Iterator[str]:
+    outcome = judged.outcome
+    reference = judged.use.reference
+    if isinstance(reference, Reference):
+        yield f"reference    {shown(reference.full)}"
+        yield from _credential_lines(judged)
+    for number, request in enumerate(outcome.requests):
+        head = "requests     " if number == 0 else "             "
+        answer = request.status if request.status is not None else f"no answer ({request.trouble})"
+        user = f" as {shown(request.user)}" if request.user else ""
+        yield f"{head}{request.method} {shown(request.url)} -> {answer}{user}"
+    if outcome.digest is not None:
+        yield f"digest       {outcome.digest}"
+    if outcome.platforms:
+        yield f"platforms    {', '.join(shown(p, 60) for p in outcome.platforms if p)}"
+    yield f"pull         {_verdict(outcome)}"
+    if (said := message(judged)) is not None:
+        yield f"             {said}"
+
+
+def _credential_lines(judged: Judged) -> Iterator[str]:
+    if not judged.credentials:
+        yield "credentials  none: the pull is anonymous"
+    for number, credential in enumerate(judged.credentials, start=1):
+        head = "credentials  " if number == 1 else "             "
+        user = shown(credential.username) if credential.username else "nobody (anonymous)"
+        yield f"{head}{number}. {credential.source}, key {shown(credential.key)}, user {user}"
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.cause is None:
+        return outcome.pull.value
+    return f"{outcome.pull.value}: {outcome.cause} ({outcome.cause.code})"

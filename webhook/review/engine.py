@@ -1,0 +1,237 @@
+"""The walk of one workload: images, secrets, registries, rules. One engine, three doors.
+
+What is I/O is passed in: the view of the cluster and whoever asks registries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Protocol
+
+from webhook.cluster.view import ClusterView, ServiceAccount, Unreadable
+from webhook.credentials.keyring import Broken, Credential, Keyring, keyring_of
+from webhook.credentials.secret import Secret
+from webhook.deadline import Deadline
+from webhook.images.reference import Fault, InvalidReference, Reference, address_fault
+from webhook.images.workloads import ImageUse, PodInputs, PullPolicy
+from webhook.policy.action import Action
+from webhook.policy.files import PolicySet
+from webhook.policy.select import Rules, rules_for
+from webhook.registry.outcome import Cause, Outcome, Pull, decided
+from webhook.registry.resolver import Question
+from webhook.registry.settings import RegistrySettings
+from webhook.registry.vantage import seen_from_nodes
+from webhook.rules.facts import Judged, NamedSecret, PodFacts
+from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
+
+FAULTS = {
+    Fault.MALFORMED: Cause.REFERENCE_MALFORMED,
+    Fault.UPPERCASE: Cause.REFERENCE_UPPERCASE,
+    Fault.DIGEST_MALFORMED: Cause.DIGEST_MALFORMED,
+    Fault.DIGEST_UNSUPPORTED: Cause.DIGEST_UNSUPPORTED,
+}
+
+
+class Asker(Protocol):
+    """Who asks registries; :class:`webhook.registry.resolver.Resolver` does."""
+
+    def predict_all(
+        self, questions: Sequence[Question], deadline: Deadline, *, denial: bool = False
+    ) -> list[Outcome]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is to be judged: an object that makes pods, and how it came."""
+
+    namespace: str
+    kind: str
+    name: str
+    inputs: PodInputs
+    operation: str = "CREATE"
+    before: PodInputs | None = None
+    controller_owned: bool = False
+    spec_field: str = "spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All that came of one workload."""
+
+    workload: Workload
+    images: tuple[Judged, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One set of policies, one view of a cluster, one asker: ready to judge workloads."""
+
+    policies: PolicySet
+    settings: RegistrySettings
+    view: ClusterView
+    asker: Asker
+
+    def judge(self, workload: Workload, deadline: Deadline, today: date) -> Judgement:
+        """Judge every image of ``workload`` by ``deadline``; never raises for what it finds.
+
+        What would be denied is asked anew first: no denial rests on an old answer.
+        """
+        if workload.before == workload.inputs:
+            return Judgement(workload, (), ())
+        labels = self._labels(workload, deadline)
+        rules = [self._rules(workload, use, labels, today) for use in workload.inputs.images]
+        judgement = self._judged(workload, rules, deadline, denial=False)
+        if any(finding.action is Action.DENY for finding in judgement.findings):
+            return self._judged(workload, rules, deadline, denial=True)
+        return judgement
+
+    def _judged(
+        self, workload: Workload, rules: Sequence[Rules], deadline: Deadline, *, denial: bool
+    ) -> Judgement:
+        pod = self.pod_facts(workload, deadline, fresh=denial)
+        images = self.examine(pod, workload.inputs.images, deadline, denial=denial)
+        findings = without_repeats(
+            finding
+            for judged, rule in zip(images, rules, strict=True)
+            for finding in judge(judged, rule, _circumstances(workload, judged.use))
+        )
+        return Judgement(workload, images, findings)
+
+    def _labels(self, workload: Workload, deadline: Deadline) -> "dict[str, str] | None":
+        if all(p.model.spec.match.namespace_selector is None for p in self.policies.policies):
+            return None
+        labels = self.view.namespace_labels(workload.namespace, deadline)
+        return None if isinstance(labels, Unreadable) else dict(labels)
+
+    def _rules(
+        self, workload: Workload, use: ImageUse, labels: dict[str, str] | None, today: date
+    ) -> Rules:
+        name = use.reference.full if isinstance(use.reference, Reference) else None
+        return rules_for(
+            self.policies,
+            namespace=workload.namespace,
+            namespace_labels=labels,
+            kind=workload.kind,
+            operation=workload.operation,
+            image_name=name,
+            written=use.written,
+            today=today,
+        )
+
+    # -- the pod's credentials -----------------------------------------------------------
+
+    def pod_facts(self, workload: Workload, deadline: Deadline, *, fresh: bool = False) -> PodFacts:
+        """Read the pull secrets that the pod would have: its own, or else its account's.
+
+        Rule: the ServiceAccount admission plugin copies the account's secrets only
+        into a pod that names none at all; an entry without a name counts as one.
+        """
+        names, account, field = workload.inputs.secrets, None, "imagePullSecrets[{}].name"
+        if not names:
+            account = self.view.service_account(
+                workload.namespace, workload.inputs.service_account, deadline, fresh=fresh
+            )
+            names = account.image_pull_secrets if isinstance(account, ServiceAccount) else ()
+            field = "serviceAccountName"
+        secrets = tuple(
+            NamedSecret(
+                name,
+                f"{workload.spec_field}.{field.format(index)}",
+                self.view.secret(workload.namespace, name, deadline, fresh=fresh),
+            )
+            for index, name in enumerate(names)
+            if name
+        )
+        readable = [(f"secret/{s.name}", s.state) for s in secrets if isinstance(s.state, Secret)]
+        return PodFacts(
+            namespace=workload.namespace,
+            kind=workload.kind,
+            name=workload.name,
+            account=workload.inputs.service_account,
+            account_state=account,
+            secrets=secrets,
+            keyring=keyring_of(readable),
+            settings=self.settings,
+            spec_field=workload.spec_field,
+        )
+
+    # -- the images ---------------------------------------------------------------------
+
+    def examine(
+        self,
+        pod: PodFacts,
+        uses: Sequence[ImageUse],
+        deadline: Deadline,
+        *,
+        denial: bool = False,
+    ) -> tuple[Judged, ...]:
+        """Find out what the pull of each image comes to; registries are asked side by side."""
+        known = {use: outcome for use in uses if (outcome := _known(pod, use)) is not None}
+        asked = {
+            use: Question(use.reference, credentials_for(pod, use))
+            for use in uses
+            if use not in known and isinstance(use.reference, Reference)
+        }
+        questions = tuple(dict.fromkeys(asked.values()))
+        answers = dict(
+            zip(
+                questions,
+                self.asker.predict_all(questions, deadline, denial=denial) if questions else (),
+                strict=True,
+            )
+        )
+        return tuple(
+            Judged(
+                pod,
+                use,
+                credentials_for(pod, use),
+                known[use] if use in known else self._on_nodes(pod, use, answers[asked[use]]),
+            )
+            for use in uses
+        )
+
+    def _on_nodes(self, pod: PodFacts, use: ImageUse, outcome: Outcome) -> Outcome:
+        if pod.unreadable is not None and not _stands_anyway(outcome):
+            return outcome.unknown(pod.unreadable.cause, pod.unreadable.why)
+        if not isinstance(use.reference, Reference):
+            return outcome
+        return seen_from_nodes(outcome, use.reference, self.settings)
+
+
+def credentials_for(pod: PodFacts, use: ImageUse) -> tuple[Credential, ...]:
+    """Return what the kubelet would try for an image, in its order."""
+    if isinstance(pod.keyring, Keyring) and isinstance(use.reference, Reference):
+        return pod.keyring.lookup(use.reference.name)
+    return ()
+
+
+def _known(pod: PodFacts, use: ImageUse) -> Outcome | None:
+    """Return what is certain without asking anybody, in the order in which the kubelet fails."""
+    if isinstance(use.reference, InvalidReference):
+        return decided(FAULTS[use.reference.fault], use.reference.reason)
+    if use.pull_policy is PullPolicy.NEVER:
+        return Outcome(Pull.UNKNOWN, Cause.NEVER_PULLED, detail="its pull policy is Never")
+    if isinstance(pod.keyring, Broken):
+        outcome = decided(Cause.CREDENTIAL_UNDECODABLE, pod.keyring.reason)
+        return replace(outcome, source=pod.keyring.source)
+    address = address_fault(use.reference)
+    return decided(Cause.ADDRESS_INVALID, address) if address is not None else None
+
+
+def _stands_anyway(outcome: Outcome) -> bool:
+    """Tell whether credentials that we could not read would have changed nothing.
+
+    They would not where no challenge came, nor where a credential that we have
+    succeeded; they might where an anonymous token did, since any match forbids that.
+    """
+    return outcome.before_credentials or (outcome.pull is Pull.OK and bool(outcome.source))
+
+
+def _circumstances(workload: Workload, use: ImageUse) -> Circumstances:
+    before = workload.before
+    return Circumstances(
+        is_template=workload.kind != "Pod",
+        controller_owned=workload.controller_owned,
+        unchanged=before is not None and workload.inputs.pulls_like(use, before),
+    )

@@ -1,0 +1,83 @@
+"""What the rules look at: one image of one pod with all that was learned of it."""
+
+from dataclasses import dataclass
+
+from webhook.cluster.view import Absent, ServiceAccount, Unreadable
+from webhook.credentials.dockerconfig import Undecodable, entries_of
+from webhook.credentials.keyring import Broken, Credential, Keyring
+from webhook.credentials.secret import DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE, Secret
+from webhook.images.workloads import ImageUse
+from webhook.registry.outcome import Cause, Outcome
+from webhook.registry.settings import RegistrySettings
+
+PULL_SECRET_TYPES = (DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSecret:
+    """A pull secret that the pod, or its account, names; ``field`` is where."""
+
+    name: str
+    field: str
+    state: Secret | Absent | Unreadable
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether the kubelet reads credentials from it."""
+        return isinstance(self.state, Secret) and entries_of(self.state) is not None
+
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether it holds an entry that breaks every pull of the pod."""
+        return isinstance(self.state, Secret) and isinstance(entries_of(self.state), Undecodable)
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What the images of one pod share."""
+
+    namespace: str
+    kind: str
+    name: str
+    account: str
+    account_state: ServiceAccount | Absent | Unreadable | None
+    """None where the account was not looked at, since the pod names secrets itself."""
+    secrets: tuple[NamedSecret, ...]
+    keyring: Keyring | Broken
+    settings: RegistrySettings
+    spec_field: str = "spec"
+
+    @property
+    def missing(self) -> tuple[NamedSecret, ...]:
+        """Return the secrets that are named and not there."""
+        return tuple(s for s in self.secrets if isinstance(s.state, Absent) and s.name)
+
+    @property
+    def unreadable(self) -> Unreadable | None:
+        """Return why the pod's credentials are not all known, None where they are."""
+        if isinstance(self.account_state, Unreadable):
+            return self.account_state
+        return next((s.state for s in self.secrets if isinstance(s.state, Unreadable)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One image, the credentials that the kubelet would try for it, and what came of it."""
+
+    pod: PodFacts
+    use: ImageUse
+    credentials: tuple[Credential, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule found: ``doubt`` says what is lacking for a denial, empty where nothing is.
+
+    ``field`` and ``secret`` name the pull secret that a finding is about.
+    """
+
+    cause: Cause
+    doubt: str = ""
+    field: str = ""
+    secret: str = ""
