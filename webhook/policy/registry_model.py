@@ -4,6 +4,7 @@ Some fields are checked and kept though nothing acts on them yet: a file that a
 later version understands in full is no error today.
 """
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -156,7 +157,16 @@ def settings_of(config: RegistryConfig | None) -> RegistrySettings:
             digest=seconds(spec.cache.digest),
         ),
         registries=_entries(spec.registries),
+        unread=tuple(_unread(spec)),
     )
+
+
+def _unread(spec: RegistryConfigSpec) -> Iterator[str]:
+    """Name what nodes reach registries by and this version does not reproduce."""
+    if spec.hosts_dir is not None:
+        yield "hostsDir"
+    if spec.proxy is not None:
+        yield "proxy"
 
 
 def _entries(registries: tuple[Registry, ...]) -> tuple[RegistryEntry, ...]:
