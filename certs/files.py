@@ -6,11 +6,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from certs.authority import Pair, issue, new_authority
-from certs.inspect import UnreadableCertificate, certificate_facts, key_matches, signed_by
+from certs.authority import Pair
+from certs.identity import Identity, fault_of, new_identity
 
 # One that ends within a day would leave no time to notice.
 RENEWED_AHEAD = timedelta(days=1)
@@ -58,26 +58,25 @@ def ensure_self_signed(
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         paths = Paths.within(directory)
-        if _usable(paths, names, now or datetime.now(UTC)):
+        if _usable(paths, names, now):
             return paths
-        authority = new_authority(now=now)
-        return write_identity(directory, authority.certificate, issue(authority, names, now=now))
+        identity = new_identity(names, now=now)
+        return write_identity(directory, identity.ca, identity.pair)
 
 
-def _usable(paths: Paths, names: Sequence[str], now: datetime) -> bool:
+def read_identity(directory: Path) -> Identity:
+    """Return the identity in ``directory`` as it lies there, whole or not. Raises OSError."""
+    paths = Paths.within(directory)
+    pair = Pair(paths.certificate.read_bytes(), paths.key.read_bytes())
+    return Identity(paths.ca.read_bytes(), pair)
+
+
+def _usable(paths: Paths, names: Sequence[str], now: datetime | None) -> bool:
     try:
-        ca, certificate = paths.ca.read_bytes(), paths.certificate.read_bytes()
-        facts = certificate_facts(certificate)
-        return (
-            facts.valid_at(now)
-            and facts.valid_at(now + RENEWED_AHEAD)
-            and facts.covers(names)
-            and certificate_facts(ca).valid_at(now)
-            and signed_by(certificate, ca)
-            and key_matches(certificate, paths.key.read_bytes())
-        )
-    except (OSError, UnreadableCertificate):
+        identity = read_identity(paths.ca.parent)
+    except OSError:
         return False
+    return fault_of(identity, names, now=now, ahead=RENEWED_AHEAD) is None
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import pytest
 
 from tests.oracle import DOCKERCFG, Oracle, PullSecret
-from tests.parts.sight import locate_in_sight
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
-
-
-@pytest.fixture(scope="module")
-def oracle(pytestconfig: pytest.Config) -> Iterator[Oracle]:
-    locate_in_sight(pytestconfig, ["oracle"])
-    with Oracle() as running:
-        yield running
 
 
 def entry(username: str, password: str = "pw") -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_a_deployment_is_defaulted() -> None:
 
 
 def test_the_template_of_a_cronjob_is_defaulted() -> None:
-    spec = reviewed(SAMPLES["17-cronjob"].documents[0])["object"]["spec"]
+    spec = reviewed(SAMPLES["16-cronjob"].documents[0])["object"]["spec"]
     assert spec["concurrencyPolicy"] == "Allow"
     container = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
     assert container["terminationMessagePolicy"] == "File"

@@ -9,10 +9,14 @@ from webhook.cli.options import USAGE, Parser, complain
 
 COMMANDS = {
     "serve": "the webhook",
+    "check": "the webhook's verdict over manifests: files, folders, standard input",
     "inspect": "what a node would make of an image",
+    "explain": "what a code or cause means, and what mends it",
+    "schema": "the JSON Schemas of policies and of what is printed",
+    "certs": "the webhook's certificates: issue them, see where they stand",
     "demo": "the whole walk on this machine, without a cluster",
 }
-LATER = ("check", "explain", "policy", "schema", "certs", "audit")
+LATER = ("policy", "audit")
 """Commands whose names are taken and whose work is not there yet."""
 
 

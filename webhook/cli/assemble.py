@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import replace
 
 from webhook.cli.options import UsageError, ViewOptions
@@ -15,6 +16,9 @@ from webhook.registry.resolver import Resolver
 from webhook.registry.settings import RegistrySettings
 from webhook.registry.transport import Transport
 from webhook.review.engine import Asker, Engine
+
+RETIRED_SECONDS = 60.0
+"""How long a resolver is kept that no new review gets: twice the longest review."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +76,8 @@ def settings_for(
 class Desk:
     """Gives out the engine that fits the policies in force.
 
-    A reload that changes how registries are reached gets a new resolver; the old
-    one ends its flights on its own.
+    A reload that changes how registries are reached gets a new resolver. The old one
+    is closed once no review can be using it any more.
     """
 
     def __init__(
@@ -93,6 +97,12 @@ class Desk:
         self._lock = threading.Lock()
         self._settings: RegistrySettings | None = None
         self._resolver: Resolver | None = None
+        self._retired: list[tuple[float, Resolver]] = []
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that an answer may take, as the flag says."""
+        return self._options.timeout
 
     def engine(self) -> Engine:
         """Return an engine over the policies in force at this moment."""
@@ -102,17 +112,26 @@ class Desk:
 
     def _asker(self, settings: RegistrySettings) -> Asker:
         with self._lock:
+            self._retire(RETIRED_SECONDS)
             if self._resolver is None or settings != self._settings:
                 if self._resolver is not None:
-                    self._resolver.close()
+                    self._retired.append((time.monotonic(), self._resolver))
                 transport = Transport(settings)
                 self._resolver = Resolver(settings, transport, flight_seconds=self._flight_seconds)
                 self._settings = settings
             return self._resolver
 
+    def _retire(self, seconds: float) -> None:
+        until = time.monotonic() - seconds
+        for since, resolver in self._retired:
+            if since <= until:
+                resolver.close()
+        self._retired = [entry for entry in self._retired if entry[0] > until]
+
     def close(self) -> None:
-        """Stop the threads of the resolver and of the policies."""
+        """Stop the threads of the resolvers and of the policies."""
         self.store.close()
         with self._lock:
+            self._retire(0.0)
             if self._resolver is not None:
                 self._resolver.close()

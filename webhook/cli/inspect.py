@@ -72,7 +72,7 @@ def run(given: argparse.Namespace) -> int:
         complain(str(error))
         return USAGE
     if given.output == "json":
-        say([json.dumps(as_json(image), ensure_ascii=False) for image in judged])
+        say([json.dumps(as_json(image)) for image in judged])
     else:
         say("\n\n".join(as_text(image) for image in judged))
     pulls = {image.outcome.pull for image in judged}
@@ -85,6 +85,8 @@ def _inspect(given: argparse.Namespace, options: ViewOptions) -> tuple[Judged, .
     has_view = options.manifests is not None or options.kubeconfig is not None
     if (given.pod_secret or given.service_account) and not has_view:
         raise UsageError("--pod-secret and --service-account need --manifests or --kubeconfig")
+    if given.offline and options.kubeconfig is not None:
+        raise UsageError("--offline contacts nobody, so it cannot read --kubeconfig's cluster")
     store = open_policies(options)
     view = open_view(options)
     desk = Desk(store, view, options, local=True, flight_seconds=options.timeout)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from webhook.registry.settings import Depth, Vantage
 
@@ -18,6 +18,21 @@ ENVIRONMENT_PREFIX = "PULLPROOF_"
 
 class UsageError(Exception):
     """The words of the command are off; ``str()`` says how, on one line."""
+
+
+class _Append(argparse.Action):
+    """Gathers a repeatable flag; given at all, it takes the place of the environment's values."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's own signature
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        given = getattr(namespace, self.dest)
+        before = given if given is not None and given is not self.default else []
+        setattr(namespace, self.dest, [*before, values])
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +53,8 @@ class Parser(argparse.ArgumentParser):
         given = os.environ.get(variable)
         if given:
             kwargs["default"] = self._from_environment(variable, given, kwargs)
+        if kwargs.get("action") == "append":
+            kwargs["action"] = _Append
         kwargs["help"] = f"{kwargs.get('help', '')} [{variable}]"
         self.add_argument(*names, **kwargs)
 
@@ -45,7 +62,8 @@ class Parser(argparse.ArgumentParser):
         if kwargs.get("action") == "store_true":
             return given.lower() not in ("0", "false", "no")
         convert = kwargs.get("type", str)
-        texts = given.split(":") if kwargs.get("action") == "append" else [given]
+        repeatable = kwargs.get("action") == "append"
+        texts = [text for text in given.split(":") if text] if repeatable else [given]
         choices = kwargs.get("choices")
         try:
             values = [convert(text) for text in texts]
@@ -53,7 +71,7 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{variable}: {given!r} is no value for it")
         if choices is not None and any(value not in choices for value in values):
             self.error(f"{variable}: {given!r} is none of {', '.join(map(str, choices))}")
-        return values if kwargs.get("action") == "append" else values[0]
+        return (values or None) if repeatable else values[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,9 @@ def view_of(given: argparse.Namespace) -> ViewOptions:
         raise UsageError("--manifests and --kubeconfig exclude each other")
     if given.manifests is not None and not given.manifests.is_dir():
         raise UsageError(f"--manifests: {given.manifests} is no folder")
+    if given.manifests is not None and not os.access(given.manifests, os.R_OK | os.X_OK):
+        # Walked through, a folder that cannot be read looks empty: every secret missing.
+        raise UsageError(f"--manifests: {given.manifests} cannot be read")
     for flag in ("hosts_dir", "platform"):
         if getattr(given, flag):
             raise UsageError(f"--{flag.replace('_', '-')} is not there yet")
@@ -147,9 +168,15 @@ def seconds(text: str) -> float:
 def say(lines: Sequence[str] | str) -> None:
     """Write a result to standard output."""
     text = lines if isinstance(lines, str) else "\n".join(lines)
-    sys.stdout.write(text + "\n")
+    _write(sys.stdout, text)
 
 
 def complain(line: str) -> None:
     """Write an error to standard error."""
-    sys.stderr.write(f"pullproof: {line}\n")
+    _write(sys.stderr, f"pullproof: {line}")
+
+
+def _write(stream: TextIO, line: str) -> None:
+    # A terminal of another encoding gets an escape, not a traceback.
+    encoding = stream.encoding or "utf-8"
+    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -34,6 +34,7 @@ class Reviewer:
         policy_hash = engine.policies.hash
         if request.workload is None:
             return allowed(request, policy_hash)
+        deadline = min(deadline, Deadline.after(self._desk.timeout))
         judgement = engine.judge(request.workload, deadline, datetime.now(UTC).date())
         return encode(request, decide(judgement), policy_hash)
 

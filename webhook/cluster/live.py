@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from webhook.cluster.flights import Flights
+from webhook.cluster.nodes import Node, Nodes, node_of
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
@@ -18,6 +19,9 @@ from webhook.registry.outcome import Cause
 CONNECTIONS = 64
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of one object; the API server itself stores no more than 1.5 MiB."""
+NODES_A_PAGE = 500
+MAX_NODES_BODY = 64 * 1024 * 1024
+"""Bytes of one page of nodes."""
 MAX_KEPT_DATA = 64 * 1024
 """Bytes of a Secret's data; a larger one is read anew each time, so that memory is bounded."""
 
@@ -44,7 +48,7 @@ class _Answer:
     why: str = ""
 
 
-Found = Secret | ServiceAccount | _Labels | Absent | Unreadable
+Found = Secret | ServiceAccount | _Labels | Nodes | Absent | Unreadable
 Call = Callable[..., Any]
 
 
@@ -109,6 +113,30 @@ class LiveView:
             return Unreadable(Cause.CLUSTER_UNAVAILABLE, f"cannot {query}: there is none")
         return found if isinstance(found, Unreadable) else _unexpected(query)
 
+    def nodes(self, deadline: Deadline) -> Nodes | Unreadable:
+        """List the nodes, in pages; the answer is kept as long as any other."""
+        found = self._flights.read("nodes", self._list_nodes, deadline)
+        if isinstance(found, Nodes | Unreadable):
+            return found
+        return Unreadable(Cause.CLUSTER_UNAVAILABLE, "cannot list nodes: no answer in time")
+
+    def _list_nodes(self, deadline: Deadline) -> Found:
+        nodes: list[Node] = []
+        page: dict[str, Any] = {"limit": NODES_A_PAGE}
+        while True:
+            answer = self._ask(self._core.list_node, page, deadline, MAX_NODES_BODY)
+            if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+                why = f"pullproof may not list nodes: the API server answers {answer.status}"
+                return Unreadable(Cause.CLUSTER_UNAVAILABLE, why)
+            if answer.status != HTTPStatus.OK:
+                why = answer.why or f"the API server answers {answer.status}"
+                return Unreadable(Cause.CLUSTER_UNAVAILABLE, f"cannot list nodes: {why}")
+            nodes += [node_of(item) for item in answer.body.get("items") or ()]
+            token = (answer.body.get("metadata") or {}).get("continue")
+            if not token:
+                return Nodes(tuple(nodes))
+            page["_continue"] = token
+
     def reached(self) -> bool:
         """Tell whether the API server ever answered."""
         return self._reached
@@ -142,13 +170,19 @@ class LiveView:
         found = self._flights.read(query, ask, deadline, fresh=fresh)
         return found if found is not None else _unavailable(query, "no answer in time")
 
-    def _ask(self, call: Call, arguments: Mapping[str, str], deadline: Deadline) -> _Answer:
+    def _ask(
+        self,
+        call: Call,
+        arguments: Mapping[str, Any],
+        deadline: Deadline,
+        limit: int = MAX_BODY,
+    ) -> _Answer:
         left = deadline.left()
         if left <= 0:
             return _Answer(0, why="no answer in time")
         try:
             response = call(**arguments, _preload_content=False, _request_timeout=left)
-            answer = _Answer(int(response.status), _body(response, deadline))
+            answer = _Answer(int(response.status), _body(response, deadline, limit))
         except Exception as error:  # noqa: BLE001 - what the client raises is nowhere listed
             answer = _failed(error)
         self._reached = self._reached or 0 < answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -187,7 +221,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:_WHY_LIMIT]
 
 
-def _body(response: Any, deadline: Deadline) -> Mapping[str, Any]:
+def _body(response: Any, deadline: Deadline, limit: int) -> Mapping[str, Any]:
     """Read a response within its bounds; raises for anything but a JSON object."""
     content = bytearray()
     try:
@@ -195,7 +229,7 @@ def _body(response: Any, deadline: Deadline) -> Mapping[str, Any]:
             content += chunk
             if deadline.passed:
                 raise TimeoutError
-            if len(content) > MAX_BODY:
+            if len(content) > limit:
                 raise ValueError("too large")
     except BaseException:
         response.close()
@@ -237,7 +271,7 @@ def _understand(query: _Query, answer: _Answer) -> Found:
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Unreadable(
             Cause.SECRET_UNREADABLE,
-            f"not allowed to {query}: the API server answers {answer.status}",
+            f"pullproof may not {query}: the API server answers {answer.status}",
         )
     if answer.status == HTTPStatus.NOT_FOUND and _says_not_found(query, answer.body):
         return Absent()
@@ -267,7 +301,7 @@ def _unexpected(query: _Query) -> Unreadable:
 def _may_be_kept(found: Found) -> bool:
     if isinstance(found, Secret):
         return sum(map(len, found.data.values())) <= MAX_KEPT_DATA
-    return isinstance(found, ServiceAccount | _Labels)
+    return isinstance(found, ServiceAccount | _Labels | Nodes)
 
 
 def _secret(body: Mapping[str, Any]) -> Secret:

@@ -1,14 +1,15 @@
 """A cluster as a folder of manifests describes it."""
 
 import base64
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from webhook.cluster import jsontext
+from webhook.cluster.nodes import Node as ClusterNode
+from webhook.cluster.nodes import Nodes, node_of
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
-from webhook.cluster.yamltext import Entry, Flavour, Node, parse, quoted
+from webhook.cluster.yamltext import Flavour, Node, parse, quoted
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
 
@@ -43,9 +44,10 @@ class ManifestView:
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._accounts: dict[tuple[str, str], ServiceAccount] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
-        for file in _files(folder):
-            for node in _documents(file):
-                self._take(_Object(file, node))
+        self._nodes: dict[str, ClusterNode] = {}
+        for file in files(folder):
+            for manifest in documents(file):
+                self._take(manifest)
 
     def secret(
         self,
@@ -79,6 +81,10 @@ class ManifestView:
         """Return a namespace's labels, none for one that no manifest describes."""
         return self._labels.get(namespace, {})
 
+    def nodes(self, deadline: Deadline) -> Nodes | Unreadable:  # noqa: ARG002
+        """Return the nodes that the manifests describe."""
+        return Nodes(tuple(self._nodes.values()))
+
     def secrets(self) -> tuple[Secret, ...]:
         """Return every Secret that was read."""
         return tuple(self._secrets.values())
@@ -87,10 +93,7 @@ class ManifestView:
         """Return every ServiceAccount that was read."""
         return tuple(self._accounts.values())
 
-    def _take(self, found: "_Object") -> None:
-        if found.kind.endswith("List"):
-            for item in found.items():
-                self._take(item)
+    def _take(self, found: "Manifest") -> None:
         if found.api_version != "v1":
             return
         if found.kind == "Secret":
@@ -99,93 +102,45 @@ class ManifestView:
         elif found.kind == "ServiceAccount":
             account = found.service_account(self._namespace)
             self._accounts[account.namespace, account.name] = account
+        elif found.kind == "Node":
+            self._nodes[found.name] = found.node()
         elif found.kind == "Namespace":
             # The API server sets this label on every namespace.
             self._labels[found.name] = found.labels() | {NAME_LABEL: found.name}
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    if folder.is_file():
-        yield folder
-        return
-    if not folder.is_dir():
-        raise ManifestError(folder, 1, "no such file or folder")
-    found = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
-    yield from sorted(path for path in found if path.suffix in SUFFIXES and path.is_file())
-
-
-def _documents(file: Path) -> Iterator[Node]:
-    text = _text(file)
-    nodes, faults = parse(text, Flavour.KUBERNETES)
-    if faults:
-        # JSON's surrogate pairs and documents without a separator are no YAML.
-        from_json = _json_documents(text) if text.lstrip()[:1] == "{" else None
-        if from_json is None:
-            raise ManifestError(file, faults[0].line, faults[0].text)
-        nodes = from_json
-    yield from (node for node in nodes if node.value is not None)
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ManifestError(file, 1, f"cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise ManifestError(file, 1, f"is larger than {MAX_BYTES} bytes")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ManifestError(file, line, "is not UTF-8") from None
-
-
-def _json_documents(text: str) -> list[Node] | None:
-    decoder = json.JSONDecoder()
-    found = []
-    position = 0
-    try:
-        while rest := text[position:].lstrip():
-            position = len(text) - len(rest)
-            value, position = decoder.raw_decode(text, position)
-            found.append(_node_of(value, text.count("\n", 0, position) + 1))
-    except (ValueError, RecursionError):
-        return None
-    return found
-
-
-def _node_of(value: Any, line: int) -> Node:
-    if isinstance(value, dict):
-        entries = {key: Entry(line, 1, _node_of(item, line)) for key, item in value.items()}
-        return Node(line, 1, entries)
-    if isinstance(value, list):
-        return Node(line, 1, [_node_of(item, line) for item in value])
-    return Node(line, 1, value)
-
-
-class _Object:
+class Manifest:
     """One object of a manifest, read field by field."""
 
     def __init__(self, file: Path, node: Node, kind: str = "", api_version: str = "") -> None:
-        self._file = file
-        self._node = node
+        self.file = file
+        self.root = node
         self.kind = self._text("kind") or kind
         self.api_version = self._text("apiVersion") or api_version
 
-    def items(self) -> Iterator["_Object"]:
+    def items(self) -> Iterator["Manifest"]:
         """Return what a List holds; the items of a typed list need not repeat their kind."""
-        node = self._node.child("items")
+        node = self.root.child("items")
         kind = self.kind.removesuffix("List")
         for item in node.value if node is not None and isinstance(node.value, list) else ():
-            yield _Object(self._file, item, kind, self.api_version)
+            yield Manifest(self.file, item, kind, self.api_version)
+
+    @property
+    def given_name(self) -> str:
+        """The object's name, empty where it has none."""
+        return self._text("metadata", "name")
+
+    @property
+    def generate_name(self) -> str:
+        """What the API server makes the object's name of, where it has none."""
+        return self._text("metadata", "generateName")
 
     @property
     def name(self) -> str:
         """The object's name; empty where the API server would make one up."""
-        name = self._text("metadata", "name")
-        if not name and not self._text("metadata", "generateName"):
-            raise self._error(self._node, f"the {self.kind} has no metadata.name")
+        name = self.given_name
+        if not name and not self.generate_name:
+            raise self._error(self.root, f"the {self.kind} has no metadata.name")
         return name
 
     def namespace(self, default: str) -> str:
@@ -193,6 +148,9 @@ class _Object:
 
     def labels(self) -> dict[str, str]:
         return dict(self._strings("metadata", "labels"))
+
+    def node(self) -> ClusterNode:
+        return node_of(self.root.plain())
 
     def secret(self, namespace: str) -> Secret:
         data = {key: self._decoded(key) for key, _ in self._strings("data")}
@@ -206,7 +164,7 @@ class _Object:
         )
 
     def service_account(self, namespace: str) -> ServiceAccount:
-        node = self._node.child("imagePullSecrets")
+        node = self.root.child("imagePullSecrets")
         items = node.value if node is not None and isinstance(node.value, list) else []
         names = (item.child("name") for item in items)
         return ServiceAccount(
@@ -218,7 +176,7 @@ class _Object:
         )
 
     def _decoded(self, key: str) -> bytes:
-        node = self._at("data", key) or self._node
+        node = self._at("data", key) or self.root
         text = node.value if isinstance(node.value, str) else ""
         try:
             # Go's decoder, which the API server uses, skips line breaks and nothing else.
@@ -241,10 +199,79 @@ class _Object:
         return node.value if node is not None and isinstance(node.value, str) else ""
 
     def _at(self, *path: str) -> Node | None:
-        node: Node | None = self._node
+        node: Node | None = self.root
         for step in path:
             node = node.child(step) if node is not None else None
         return node
 
     def _error(self, node: Node, reason: str) -> ManifestError:
-        return ManifestError(self._file, node.line, reason)
+        return ManifestError(self.file, node.line, reason)
+
+
+def files(path: Path) -> Iterator[Path]:
+    """Yield the manifests of a folder, by name, or the file itself (a pipe too)."""
+    if not path.exists():
+        raise ManifestError(path, 1, "no such file or folder")
+    if not path.is_dir():
+        yield path
+        return
+    found = (root / name for root, names in _walk(path) for name in names)
+    yield from sorted(file for file in found if file.suffix in SUFFIXES and _is_readable(file))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Walk a folder; one that cannot be listed is told, not passed over."""
+
+    def refuse(error: OSError) -> None:
+        raise ManifestError(Path(error.filename), 1, f"cannot be read: {error.strerror}") from None
+
+    for root, _, names in os.walk(folder, onerror=refuse):
+        yield Path(root), names
+
+
+def _is_readable(file: Path) -> bool:
+    """Tell whether to open a file; a link that leads nowhere is opened too, so that it is told."""
+    return file.is_file() or (file.is_symlink() and not file.exists())
+
+
+def documents(file: Path) -> Iterator[Manifest]:
+    """Read every object of a file. Raises ManifestError."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ManifestError(file, 1, f"cannot be read: {error.strerror}") from None
+    yield from read(content, file)
+
+
+def read(content: bytes, file: Path) -> Iterator[Manifest]:
+    """Read every object of a text; ``file`` is where it came from. Raises ManifestError."""
+    text = _text(content, file)
+    nodes, faults = parse(text, Flavour.KUBERNETES)
+    if faults:
+        from_json = jsontext.parse(text) if text.lstrip()[:1] == "{" else None
+        if from_json is None:
+            raise ManifestError(file, faults[0].line, faults[0].text)
+        nodes = from_json
+    for node in nodes:
+        if node.value is not None:
+            yield from _flat(Manifest(file, node))
+
+
+def _flat(manifest: Manifest) -> Iterator[Manifest]:
+    """Yield the objects within a List, or the object itself."""
+    if not manifest.kind.endswith("List"):
+        yield manifest
+        return
+    for item in manifest.items():
+        yield from _flat(item)
+
+
+def _text(content: bytes, file: Path) -> str:
+    if len(content) > MAX_BYTES:
+        raise ManifestError(file, 1, f"is larger than {MAX_BYTES} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ManifestError(file, line, "is not UTF-8") from None

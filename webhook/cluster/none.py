@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from webhook.cluster.nodes import Nodes
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
@@ -11,7 +12,7 @@ NOTHING_GIVEN = Unreadable(Cause.CLUSTER_UNAVAILABLE, "no view of a cluster was 
 
 
 class NoCluster:
-    """Answers every question with :data:`NOTHING_GIVEN`."""
+    """Answers every question about an object with :data:`NOTHING_GIVEN`."""
 
     def secret(
         self,
@@ -32,6 +33,10 @@ class NoCluster:
         fresh: bool = False,  # noqa: ARG002
     ) -> ServiceAccount | Absent | Unreadable:
         return NOTHING_GIVEN
+
+    def nodes(self, deadline: Deadline) -> Nodes | Unreadable:  # noqa: ARG002
+        """Return no node: where there is no cluster, none is known to hold anything."""
+        return Nodes()
 
     def namespace_labels(
         self,

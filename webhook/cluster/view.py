@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from webhook.cluster.nodes import Nodes
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
 from webhook.registry.outcome import Cause
@@ -58,3 +59,5 @@ class ClusterView(Protocol):
     def namespace_labels(
         self, namespace: str, deadline: Deadline
     ) -> Mapping[str, str] | Unreadable: ...
+
+    def nodes(self, deadline: Deadline) -> Nodes | Unreadable: ...

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from webhook.credentials.dockerconfig import Entry, Undecodable, entries_of
-from webhook.credentials.gourl import Url, glob_matches, parse_url, split_host_port
+from webhook.credentials.goglob import glob_matches
+from webhook.credentials.gourl import parse_url, split_host_port
 from webhook.credentials.secret import Secret
 
 DOCKER_HUB_KEY = "index.docker.io"
@@ -20,11 +21,11 @@ class Credential:
     """A user and a password with where they come from: ``secret/NAME`` and its key.
 
     An empty username is sent nowhere: the pull is anonymous (``ParseAuth`` of
-    containerd's CRI).
+    containerd's CRI). The key's path may hold what a slip put there (``HTTPS://u:p@r.io``).
     """
 
     source: str
-    key: str
+    key: str = field(repr=False)
     username: str
     password: str = field(repr=False)
 
@@ -39,20 +40,45 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A key, or the name of an image, cut into what is compared."""
+
+    labels: tuple[str, ...]
+    port: str
+    path: str
+
+    def matches(self, image: "_Pattern") -> bool:
+        return (
+            self.port == image.port
+            and len(self.labels) == len(image.labels)
+            and image.path.startswith(self.path)
+            and all(map(glob_matches, self.labels, image.labels))
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Keyring:
     """All credentials of a pod by their normalised key, in the order of the index."""
 
     credentials: tuple[Credential, ...] = ()
+    _patterns: tuple[_Pattern | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A secret may hold 100,000 keys and a pod many images: each key is parsed once.
+        patterns = tuple(_pattern(c.key) for c in self.credentials)
+        object.__setattr__(self, "_patterns", patterns)
 
     def lookup(self, name: str) -> tuple[Credential, ...]:
         """Return what the kubelet tries for the image ``name`` (no tag), in its order.
 
         Nothing found means one anonymous attempt; anything found means none.
         """
-        target = parse_url("https://" + name)
-        if target is None:
-            return ()
-        found = tuple(c for c in self.credentials if _key_matches(c.key, target))
+        image = _pattern(name)
+        found = tuple(
+            credential
+            for credential, pattern in zip(self.credentials, self._patterns, strict=True)
+            if image is not None and pattern is not None and pattern.matches(image)
+        )
         if not found and _is_docker_hub(name):
             found = tuple(c for c in self.credentials if c.key == DOCKER_HUB_KEY)
         return found
@@ -88,19 +114,12 @@ def normalised_key(location: str) -> str | None:
     return url.host if path in ("", "/") else url.host + path
 
 
-def _key_matches(key: str, target: Url) -> bool:
-    glob = parse_url("https://" + key)
-    if glob is None:
-        return False
-    glob_host, glob_port = split_host_port(glob.host)
-    host, port = split_host_port(target.host)
-    globs, labels = glob_host.split("."), host.split(".")
-    return (
-        glob_port == port
-        and len(globs) == len(labels)
-        and target.path.startswith(glob.path)
-        and all(glob_matches(g, label) for g, label in zip(globs, labels, strict=True))
-    )
+def _pattern(schemeless: str) -> _Pattern | None:
+    url = parse_url("https://" + schemeless)
+    if url is None:
+        return None
+    host, port = split_host_port(url.host)
+    return _Pattern(tuple(host.split(".")), port, url.path)
 
 
 def _is_docker_hub(name: str) -> bool:

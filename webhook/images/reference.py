@@ -28,7 +28,6 @@ _PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}"
 
-_NAME = re.compile(rf"(?:({_DOMAIN})/)?({_PATH})", re.ASCII)
 _DOMAIN_ONLY = re.compile(_DOMAIN, re.ASCII)
 _PATH_ONLY = re.compile(_PATH, re.ASCII)
 _TAG_ONLY = re.compile(_TAG, re.ASCII)
@@ -61,8 +60,8 @@ class Reference:
     """A reference in full: ``nginx`` is ``docker.io``, ``library/nginx``, ``latest``.
 
     ``domain`` is empty for the rare name whose first part is no valid domain
-    (``reg_example.com/foo``): the whole name is then the path. ``written`` tells
-    whether the tag stood in the text or was filled in by the kubelet.
+    (``reg_example.com/foo``): the whole name is then the path. ``tag_written``
+    tells whether the tag stood in the text or was filled in by the kubelet.
     """
 
     domain: str
@@ -114,16 +113,14 @@ def parse(text: str) -> Reference | InvalidReference:
         return InvalidReference(text, Fault.MALFORMED, reason)
     domain, remainder = _split_domain(text)
     remote = remainder.partition(":")[0]
-    if remote.lower() != remote:
+    if _lower(remote) != remote:
         reason = "invalid reference format: repository name must be lowercase"
         return InvalidReference(text, Fault.UPPERCASE, reason)
     whole = f"{domain}/{remainder}"
     parts = _split_reference(whole)
     if parts is None:
         return _refusal(text, whole)
-    name, tag, digest = parts
-    matched = _NAME.fullmatch(name)
-    repo_domain, path = matched.groups() if matched else ("", name)
+    name_domain, path, tag, digest = parts
     if len(path) > PATH_LIMIT:
         reason = f"repository name must not be more than {PATH_LIMIT} characters"
         return InvalidReference(text, Fault.MALFORMED, reason)
@@ -131,8 +128,8 @@ def parse(text: str) -> Reference | InvalidReference:
     if fault is not None:
         return InvalidReference(text, *fault)
     if tag is None and digest is None:
-        return Reference(repo_domain or "", path, DEFAULT_TAG, None, tag_written=False)
-    return Reference(repo_domain or "", path, tag, digest)
+        return Reference(name_domain, path, DEFAULT_TAG, None, tag_written=False)
+    return Reference(name_domain, path, tag, digest)
 
 
 def _split_domain(text: str) -> tuple[str, str]:
@@ -142,7 +139,7 @@ def _split_domain(text: str) -> tuple[str, str]:
         return DEFAULT_DOMAIN, OFFICIAL_PREFIX + text
     if first == LEGACY_DEFAULT_DOMAIN:
         domain, remote = DEFAULT_DOMAIN, rest
-    elif first == "localhost" or "." in first or ":" in first or first.lower() != first:
+    elif first == "localhost" or "." in first or ":" in first or _lower(first) != first:
         domain, remote = first, rest
     else:
         domain, remote = DEFAULT_DOMAIN, text
@@ -151,11 +148,16 @@ def _split_domain(text: str) -> tuple[str, str]:
     return domain, remote
 
 
-def _split_reference(whole: str) -> tuple[str, str | None, str | None] | None:
-    """Split ``name[:tag][@digest]``; None when the grammar does not hold.
+def _lower(text: str) -> str:
+    """Lower as Go's ``strings.ToLower``: letter for letter, where Python makes two of one."""
+    return text.replace("\u0130", "i").lower()
 
-    The three parts are matched one by one: a single pattern over hostile text
-    backtracks over every way to cut it.
+
+def _split_reference(whole: str) -> tuple[str, str, str | None, str | None] | None:
+    """Split ``[domain/]path[:tag][@digest]``; None when the grammar does not hold.
+
+    The parts are matched one by one: a single pattern over hostile text backtracks
+    over every way to cut it.
     """
     rest, at, digest = whole.partition("@")
     if at and not _DIGEST_ONLY.fullmatch(digest):
@@ -165,20 +167,20 @@ def _split_reference(whole: str) -> tuple[str, str | None, str | None] | None:
     name, tag = (rest, None) if colon < 0 else (rest[:colon], rest[colon + 1 :])
     if tag is not None and not _TAG_ONLY.fullmatch(tag):
         return None
-    if not _is_name(name):
-        return None
-    return name, tag, digest if at else None
+    split = _split_name(name)
+    return None if split is None else (*split, tag, digest if at else None)
 
 
-def _is_name(name: str) -> bool:
+def _split_name(name: str) -> tuple[str, str] | None:
+    """Split domain and path; the domain is empty where only the path's grammar holds."""
     first, slash, rest = name.partition("/")
     if slash and _DOMAIN_ONLY.fullmatch(first) and _PATH_ONLY.fullmatch(rest):
-        return True
-    return _PATH_ONLY.fullmatch(name) is not None
+        return first, rest
+    return ("", name) if _PATH_ONLY.fullmatch(name) else None
 
 
 def _refusal(text: str, whole: str) -> InvalidReference:
-    if _split_reference(whole.lower()) is not None:
+    if _split_reference(_lower(whole)) is not None:
         return InvalidReference(text, Fault.UPPERCASE, "repository name must be lowercase")
     return InvalidReference(text, Fault.MALFORMED, "invalid reference format")
 
@@ -187,6 +189,8 @@ def _digest_fault(digest: str) -> tuple[Fault, str] | None:
     algorithm, _, encoded = digest.partition(":")
     digits = _HEX_DIGITS.get(algorithm)
     if digits is None:
+        if algorithm.lower() != algorithm:
+            return Fault.DIGEST_MALFORMED, "invalid checksum digest format"
         return Fault.DIGEST_UNSUPPORTED, "unsupported digest algorithm"
     if len(encoded) != digits:
         return Fault.DIGEST_MALFORMED, "invalid checksum digest length"

@@ -102,8 +102,11 @@ def dig(value: Any, path: Sequence[str]) -> Mapping[str, Any] | None:
 def pod_inputs(group: str, kind: str, manifest: Mapping[str, Any]) -> PodInputs | None:
     """Read what decides the pulls of the pods of ``manifest``; None when it makes no pods."""
     path = pod_spec_path(group, kind)
-    if path is None:
-        return None
+    return inputs_at(path, manifest) if path is not None else None
+
+
+def inputs_at(path: Sequence[str], manifest: Mapping[str, Any]) -> PodInputs | None:
+    """Read what decides the pulls of the pods whose spec stands at ``path``, None where none is."""
     spec = dig(manifest, path)
     if spec is None:
         return None
@@ -125,7 +128,11 @@ def _pull_secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
 
 def _node_selection(spec: Mapping[str, Any]) -> str:
     keys = ("nodeName", "nodeSelector", "affinity", "tolerations", "runtimeClassName")
-    return repr([spec.get(key) for key in keys])
+    try:
+        return repr([spec.get(key) for key in keys])
+    except RecursionError:
+        # An API server lets nothing so deep through; in a file it must not end the check.
+        return ""
 
 
 def _image_uses(spec: Mapping[str, Any], path: str) -> Iterator[ImageUse]:

@@ -30,6 +30,7 @@ _METADATA = frozenset(
 )
 """Where clouds hand out credentials to whoever asks from inside."""
 _SHARED = ip_network("100.64.0.0/10")
+_THIS_NETWORK = ip_network("0.0.0.0/8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +42,49 @@ class Guard:
     def refusal(self, host: str, port: int, address: Address) -> str | None:
         """Return why not, or None. ``host`` is the name as it stands in the URL."""
         plain = unwrapped(address)
-        egress = self.settings.egress
-        if self._named(host, port):
-            return None
+        # First what no configuration allows: a named host's DNS may be in wrong hands.
         if plain in _METADATA:
             return "it is a metadata service's address"
-        if any(plain in net for net in egress.deny if net.version == plain.version):
-            return "egress.deny holds it"
-        if plain.is_loopback:
-            return None if egress.local else "it is a loopback address"
         if plain.is_link_local:
             return "it is a link-local address"
-        if plain.is_multicast or plain.is_unspecified or plain.is_reserved:
+        if plain.is_loopback:
+            local = self.settings.egress.local or self._named(host, port)
+            return None if local else "it is a loopback address"
+        if (
+            plain.is_multicast
+            or plain.is_reserved
+            or plain.is_unspecified
+            or plain in _THIS_NETWORK
+        ):
             return "it is no address of a host"
-        if not egress.private_ranges and (plain.is_private or plain in _SHARED):
+        if self._named(host, port):
+            return None
+        if self._denied(address) or self._denied(plain):
+            return "egress.deny holds it"
+        if not self.settings.egress.private_ranges and _is_private(plain):
             return "it is a private address, which egress.privateRanges refuses"
         return None
 
+    def _denied(self, address: Address) -> bool:
+        deny = self.settings.egress.deny
+        return any(address in net for net in deny if net.version == address.version)
+
     def _named(self, host: str, port: int) -> bool:
-        """Tell whether a configured entry names this host and port, letter by letter."""
-        shown = f"[{host}]" if ":" in host else host
+        """Tell whether a configured entry names this host and port, not by a glob."""
+        shown = f"[{host}]" if ":" in host else host.lower()
         names = {f"{shown}:{port}"}
         if port in (80, 443):  # the ports that a reference leaves out
             names.add(shown)
         configured = {entry.match for entry in self.settings.registries}
         for entry in self.settings.registries:
             configured.update(entry.token_services)
-        return bool(names & (configured | set(self.settings.egress.allow)))
+        configured.update(self.settings.egress.allow)
+        return bool(names & {name.lower() for name in configured})
+
+
+def _is_private(address: Address) -> bool:
+    site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_private or site_local or address in _SHARED
 
 
 def unwrapped(address: Address) -> Address:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPES = frozenset({DOCKER_INDEX, OCI_INDEX})
 MANIFEST_TYPES = frozenset({DOCKER_MANIFEST, OCI_MANIFEST}) | INDEX_TYPES
+UNKNOWN_PLATFORM = "unknown/unknown"
+_PLATFORM = re.compile(r"[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,2}")
 ACCEPT = ", ".join((DOCKER_MANIFEST, DOCKER_INDEX, OCI_MANIFEST, OCI_INDEX, "*/*"))
 
 
@@ -28,8 +31,11 @@ class Unusable:
 
 
 def media_type(content_type: str) -> str:
-    """Return the media type of a ``Content-Type`` without its parameters."""
-    return content_type.partition(";")[0].strip()
+    """Return the media type of a ``Content-Type`` without its parameters.
+
+    As containerd cuts it: a blank before the ``;`` stays, and is then no known type.
+    """
+    return content_type.partition(";")[0]
 
 
 def read_manifest(body: bytes, type_: str, digest: str) -> tuple[str, ...] | Unusable | None:
@@ -54,13 +60,17 @@ def read_manifest(body: bytes, type_: str, digest: str) -> tuple[str, ...] | Unu
     entries = document.get("manifests")
     if entries is not None and not isinstance(entries, list):
         return Unusable(Cause.MANIFEST_MALFORMED, "its list of manifests is none")
-    return tuple(_platform(entry) for entry in entries or ())
+    return tuple(dict.fromkeys(_platform(entry) for entry in entries or ()))
 
 
 def _platform(entry: Any) -> str:
-    """Name the platform of an index's entry; empty where it declares none."""
+    """Name the platform of an index's entry; empty where it declares none.
+
+    What no platform is called is ``unknown/unknown``: the text would end in a message.
+    """
     platform = entry.get("platform") if isinstance(entry, dict) else None
     if not isinstance(platform, dict):
         return ""
     parts = [platform.get(key) for key in ("os", "architecture", "variant")]
-    return "/".join(part for part in parts if isinstance(part, str) and part)
+    named = "/".join(part for part in parts if isinstance(part, str) and part)
+    return named if not named or _PLATFORM.fullmatch(named) else UNKNOWN_PLATFORM

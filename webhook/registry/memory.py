@@ -57,8 +57,11 @@ class Memory:
         return outcome if time.monotonic() - outcome.asked_at <= limit else None
 
     def keep(self, key: Key, outcome: Outcome) -> None:
-        """Keep an answer that may serve again."""
+        """Keep an answer that may serve again, unless a younger one is there."""
         with self._lock:
+            before = self._kept.get(key)
+            if before is not None and before.asked_at > outcome.asked_at:
+                return
             self._kept.pop(key, None)
             if self._seconds(outcome) <= 0:
                 return

@@ -208,8 +208,8 @@ class Outcome:
     helped. ``own_host``: the registry's own host gave the last answer, not the
     target of a redirect. ``tags`` are near names for a tag that is not there;
     ``platforms`` is what an index offers, None where nobody looked.
-    ``source`` names the credential that was last sent. ``asked_at`` is when the answer
-    came, on the monotonic clock in seconds.
+    ``source`` names the credential that was last sent. ``asked_at`` is when
+    the last request that it rests on was sent, on the monotonic clock in seconds.
     """
 
     pull: Pull

@@ -7,7 +7,7 @@ at once.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ from webhook.deadline import Deadline
 from webhook.images.reference import Reference
 from webhook.registry.endpoint import endpoint_for
 from webhook.registry.exchange import Target, predict
-from webhook.registry.lanes import THREADS, Lanes
-from webhook.registry.memory import Key, Memory
+from webhook.registry.lanes import THREADS, Lanes, OverloadedError
+from webhook.registry.memory import FRESH_SECONDS, Key, Memory
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.settings import RegistrySettings
 from webhook.registry.wire import Ask, Reply, Trouble
@@ -27,7 +27,11 @@ from webhook.registry.wire import Ask, Reply, Trouble
 MAX_WAITING = THREADS // 2
 """Reviews that may wait on registries at once; past that the answer is undecided."""
 
+EXPLAINING_SECONDS = 1.0
+"""How long a review waits for what only makes its message better."""
+
 _SILENT = frozenset({Cause.DEADLINE, Cause.TIMEOUT, Cause.DNS_FAILING})
+_NOTHING_HEARD = frozenset({Cause.OVERLOADED, Cause.EGRESS_REFUSED})
 
 
 class Sender(Protocol):
@@ -46,6 +50,25 @@ class Question:
     credentials: tuple[Credential, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question as it is looked up, flown and kept."""
+
+    key: Key
+    target: Target
+    credentials: tuple[Credential, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    future: "Future[Outcome]"
+    set_out: float
+
+
+def _busy(detail: str) -> Outcome:
+    return Outcome(Pull.UNKNOWN, Cause.OVERLOADED, detail=detail)
+
+
 class Resolver:
     """Predicts pulls. ``flight_seconds`` bounds one question, whoever waits for it."""
 
@@ -62,7 +85,7 @@ class Resolver:
         self._flight_seconds = flight_seconds or settings.total
         self._memory = Memory(settings.cache)
         self._lanes: Lanes[Outcome] = Lanes()
-        self._flights: dict[Key, Future[Outcome]] = {}
+        self._flights: dict[Key, _Flight] = {}
         self._lock = threading.Lock()
         self._seats = threading.BoundedSemaphore(max_waiting)
 
@@ -74,24 +97,26 @@ class Resolver:
         ``denial`` asks for answers that are fresh enough to deny on. What has not
         come by then is ``deadline``, what could not wait ``overloaded``.
         """
-        known = [self._recall(question, denial=denial) for question in questions]
+        since = time.monotonic() - FRESH_SECONDS if denial else 0.0
+        asked = [self._asked(question) for question in questions]
+        known = [self._memory.recall(one.key, denial=denial) for one in asked]
         if all(outcome is not None for outcome in known):
             return [outcome for outcome in known if outcome is not None]
         if not self._seats.acquire(blocking=False):
-            busy = Outcome(Pull.UNKNOWN, Cause.OVERLOADED, detail="too many reviews are waiting")
-            return [outcome or busy for outcome in known]
+            return [outcome or _busy("too many reviews are waiting") for outcome in known]
         try:
-            flights = [
-                outcome or self._flight(question)
-                for outcome, question in zip(known, questions, strict=True)
-            ]
-            return [self._wait(flight, deadline) for flight in flights]
+            flights: dict[Key, Future[Outcome] | Outcome] = {}
+            for outcome, one in zip(known, asked, strict=True):
+                if one.key not in flights:
+                    flights[one.key] = outcome or self._flight(one, since, denial=denial)
+            landed = {key: self._wait(flight, deadline) for key, flight in flights.items()}
+            return [landed[one.key] for one in asked]
         finally:
             self._seats.release()
 
-    def _recall(self, question: Question, *, denial: bool) -> Outcome | None:
-        key = self._memory.key(self._target(question), question.credentials)
-        return self._memory.recall(key, denial=denial)
+    def _asked(self, question: Question) -> _Asked:
+        target = self._target(question)
+        return _Asked(self._memory.key(target, question.credentials), target, question.credentials)
 
     def _target(self, question: Question) -> Target:
         reference = question.reference
@@ -101,47 +126,61 @@ class Resolver:
             self._settings.depth_for(reference.host),
         )
 
-    def _flight(self, question: Question) -> "Future[Outcome]":
-        target = self._target(question)
-        key = self._memory.key(target, question.credentials)
-        host = target.endpoint.host
+    def _flight(self, asked: _Asked, since: float, *, denial: bool) -> "Future[Outcome] | Outcome":
+        """Join the flight that set out after ``since``, or let one set out."""
         with self._lock:
-            flight = self._flights.get(key)
-            if flight is not None:
-                return flight
-            entry = self._settings.entry(target.endpoint.registry)
-            width = (entry.concurrency if entry else None) or self._settings.concurrency
-            flight = self._lanes.submit(host, width, self._job(key, target, question))
-            self._flights[key] = flight
-        flight.add_done_callback(lambda _: self._landed(key))
-        return flight
+            under_way = self._flights.get(asked.key)
+            if under_way is not None and under_way.set_out >= since:
+                return under_way.future
+            # One may have landed since the memory was looked at.
+            known = self._memory.recall(asked.key, denial=denial)
+            if known is not None:
+                return known
+            flight = self._flights[asked.key] = _Flight(Future(), time.monotonic())
+        # Outside the lock: the lanes may resolve other flights, which call back for it.
+        entry = self._settings.entry(asked.target.endpoint.registry)
+        width = (entry.concurrency if entry else None) or self._settings.concurrency
+        host = asked.target.endpoint.host
+        run = self._lanes.submit(host, width, lambda: self._fly(asked))
+        run.add_done_callback(lambda done: self._landed(asked.key, flight, done))
+        return flight.future
 
-    def _landed(self, key: Key) -> None:
+    def _landed(self, key: Key, flight: _Flight, done: "Future[Outcome]") -> None:
         with self._lock:
-            self._flights.pop(key, None)
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+        error = done.exception()
+        if error is not None:
+            flight.future.set_exception(error)
+        else:
+            flight.future.set_result(done.result())
 
-    def _job(self, key: Key, target: Target, question: Question) -> Callable[[], Outcome]:
-        def run() -> Outcome:
-            outcome = self._converse(target, question)
-            if outcome.cause in _SILENT:
-                self._lanes.silent(target.endpoint.host)
-            else:
-                self._lanes.heard(target.endpoint.host)
-            self._memory.keep(key, outcome)
-            return outcome
+    def _fly(self, asked: _Asked) -> Outcome:
+        outcome = self._converse(asked)
+        host = asked.target.endpoint.host
+        if outcome.cause in _SILENT:
+            self._lanes.silent(host)
+        elif outcome.cause not in _NOTHING_HEARD:
+            self._lanes.heard(host)
+        self._memory.keep(asked.key, outcome)
+        return outcome
 
-        return run
-
-    def _converse(self, target: Target, question: Question) -> Outcome:
+    def _converse(self, asked: _Asked) -> Outcome:
         deadline = Deadline.after(self._flight_seconds)
-        steps = predict(target, question.credentials)
+        steps = predict(asked.target, asked.credentials)
+        asked_at = time.monotonic()
         try:
             ask = next(steps)
             while True:
-                ask = steps.send(self._sender.send(ask, deadline))
+                if ask.explains:
+                    by = min(deadline, Deadline.after(EXPLAINING_SECONDS))
+                else:
+                    # An answer is as old as the last request that it rests on.
+                    by, asked_at = deadline, time.monotonic()
+                ask = steps.send(self._sender.send(ask, by))
         except StopIteration as done:
             outcome: Outcome = done.value
-            return replace(outcome, asked_at=time.monotonic())
+            return replace(outcome, asked_at=asked_at)
 
     @staticmethod
     def _wait(flight: "Future[Outcome] | Outcome", deadline: Deadline) -> Outcome:
@@ -151,6 +190,8 @@ class Resolver:
             return flight.result(deadline.left())
         except FutureTimeout:
             return Outcome(Pull.UNKNOWN, Cause.DEADLINE, detail="no answer in time")
+        except OverloadedError:
+            return _busy("too many requests are waiting")
 
     def close(self) -> None:
         """Stop the threads; flights end at their own deadlines."""

@@ -1,11 +1,14 @@
 """How registries are reached: what RegistryConfig and the flags of the view come to."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+
+from webhook.images.reference import split_port
 
 
 class Vantage(StrEnum):
@@ -34,34 +37,44 @@ class NodeCredentials(StrEnum):
 def host_matches(pattern: str, host: str) -> bool:
     """Tell whether a host glob matches ``host`` (with its port, where it has one).
 
-    ``*`` stays within one label, ``**`` crosses labels; a pattern without a port
-    matches only a host without one.
+    ``*`` stays within one label, ``**`` crosses labels, nothing else is special; a
+    pattern without a port matches only a host without one. All positions of the
+    pattern are followed at once: whoever names hosts cannot make one slow to judge.
     """
-    pattern_name, _, pattern_port = _split_port(pattern)
-    name, _, port = _split_port(host)
-    if pattern_port != port:
+    pattern_name, pattern_port = split_port(pattern)
+    name, port = split_port(host)
+    if bool(pattern_port) != bool(port):
         return False
-    if pattern_name == "**":
-        return True
-    return _labels_match(pattern_name.split("."), name.split("."))
-
-
-def _split_port(host: str) -> tuple[str, str, str]:
-    if host.endswith("]"):
-        return host, "", ""
-    return host.rpartition(":") if ":" in host else (host, "", "")
-
-
-def _labels_match(patterns: Sequence[str], labels: Sequence[str]) -> bool:
-    if not patterns:
-        return not labels
-    if patterns[0] == "**":
-        return any(_labels_match(patterns[1:], labels[n:]) for n in range(1, len(labels) + 1))
-    return (
-        bool(labels)
-        and fnmatchcase(labels[0], patterns[0])
-        and _labels_match(patterns[1:], labels[1:])
+    return _glob_matches(_pieces(pattern_name), name, ".") and _glob_matches(
+        _pieces(pattern_port), port, ""
     )
+
+
+@lru_cache(maxsize=1024)
+def _pieces(pattern: str) -> tuple[str, ...]:
+    return tuple(
+        "**" if piece.startswith("**") else piece for piece in re.findall(r"\*+|[^*]", pattern)
+    )
+
+
+def _glob_matches(pieces: Sequence[str], text: str, separator: str) -> bool:
+    at = _past_stars(pieces, {0})
+    for character in text:
+        following: set[int] = set()
+        for position in at:
+            piece = pieces[position] if position < len(pieces) else ""
+            if piece == "**" or (piece == "*" and character != separator):
+                following.add(position)
+            elif piece == character:
+                following.add(position + 1)
+        at = _past_stars(pieces, following)
+    return len(pieces) in at
+
+
+def _past_stars(pieces: Sequence[str], positions: set[int]) -> set[int]:
+    """Add the positions that are reached where stars match nothing; two never touch."""
+    stars = {p for p in positions if p < len(pieces) and pieces[p] in ("*", "**")}
+    return positions | {p + 1 for p in stars}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,11 @@ DOCKER_HUB = RegistryEntry(match="docker.io", depth=Depth.EXISTS)
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """One RegistryConfig with its defaults filled in. Times are in seconds."""
+    """One RegistryConfig with its defaults filled in. Times are in seconds.
+
+    ``unread`` names settings that change how nodes reach registries and that are
+    not acted on: what fails here may then succeed there.
+    """
 
     vantage: Vantage = Vantage.POD
     node_credentials: NodeCredentials = NodeCredentials.AUTO
@@ -122,6 +139,7 @@ class RegistrySettings:
     egress: Egress = field(default_factory=Egress)
     cache: CacheTimes = field(default_factory=CacheTimes)
     registries: tuple[RegistryEntry, ...] = (DOCKER_HUB,)
+    unread: tuple[str, ...] = ()
 
     def entry(self, host: str) -> RegistryEntry | None:
         """Return the first entry that matches ``host`` as it stands in a reference."""

@@ -10,6 +10,8 @@ TAGS_LIMIT = 256 * 1024
 """Bytes of a tags list that are read."""
 TAGS_ASKED = 1000
 NEAR = 3
+MOST_EFFORT = 1_000_000
+"""Pairs of characters that are compared: long tags, chosen well, cost a second otherwise."""
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -41,7 +43,14 @@ def repository_unknown(body: bytes) -> bool:
 
 def near_tags(wanted: str, tags: Sequence[str]) -> tuple[str, ...]:
     """Return the few tags that somebody who wrote ``wanted`` may have meant."""
-    return tuple(get_close_matches(wanted, tags[:TAGS_ASKED], n=NEAR, cutoff=0.5))
+    compared: list[str] = []
+    effort = 0
+    for tag in tags[:TAGS_ASKED]:
+        effort += len(wanted) * len(tag)
+        if effort > MOST_EFFORT:
+            break
+        compared.append(tag)
+    return tuple(get_close_matches(wanted, compared, n=NEAR, cutoff=0.5))
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from webhook.credentials.keyring import Credential
@@ -16,6 +17,10 @@ GET_AFTER_POST = frozenset({400, 401, 404, 405})
 """Answers to POST after which GET is tried: not every token service knows POST."""
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+_BLANK = " \t\r\n"
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,11 @@ class TokenRequest:
     body: bytes | None = field(default=None, repr=False)
     authorization: str | None = field(default=None, repr=False)
 
+    @property
+    def is_secret(self) -> bool:
+        """Tell whether a password goes along."""
+        return self.body is not None or self.authorization is not None
+
 
 def scopes_of(challenge: Challenge, repository: str) -> list[str]:
     """Return the scopes to ask for: the pull of the repository, and what the challenge names."""
@@ -34,32 +44,43 @@ def scopes_of(challenge: Challenge, repository: str) -> list[str]:
     return sorted({f"repository:{repository}:pull", *(scope for scope in named if scope)})
 
 
-def post_request(challenge: Challenge, scopes: list[str], credential: Credential) -> TokenRequest:
+def post_request(
+    realm: str, service: str, scopes: list[str], credential: Credential
+) -> TokenRequest:
     """Return the OAuth2 request with the user's password."""
-    form = {"scope": " ".join(scopes), "service": challenge.parameters.get("service", "")}
+    form = {"scope": " ".join(scopes), "service": service}
     form |= {"client_id": CLIENT_ID, "grant_type": "password"}
     form |= {"username": credential.username, "password": credential.password}
-    body = urlencode(form, errors="surrogateescape").encode()
-    return TokenRequest("POST", challenge.parameters["realm"], body=body)
+    body = urlencode({key: _bytes(value) for key, value in form.items()}).encode()
+    return TokenRequest("POST", realm, body=body)
 
 
 def get_request(
-    challenge: Challenge, scopes: list[str], credential: Credential | None
+    realm: str, service: str, scopes: list[str], credential: Credential | None
 ) -> TokenRequest:
     """Return the older request, with Basic authentication or without any."""
-    parts = urlsplit(challenge.parameters["realm"])
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if service := challenge.parameters.get("service", ""):
+    parts = urlsplit(realm)
+    query = parse_qsl(parts.query, keep_blank_values=True, errors="replace")
+    if service:
         query.append(("service", service))
     query += [("scope", scope) for scope in scopes]
-    url = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query), ""))
+    sent = urlencode(query, errors="replace")
+    url = urlunsplit((parts.scheme, parts.netloc, parts.path, sent, ""))
     return TokenRequest("GET", url, authorization=basic(credential) if credential else None)
 
 
 def basic(credential: Credential) -> str:
     """Return the value of a Basic ``Authorization`` header."""
-    pair = f"{credential.username}:{credential.password}".encode("utf-8", "surrogateescape")
+    pair = _bytes(f"{credential.username}:{credential.password}")
     return "Basic " + base64.b64encode(pair).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes that a secret was read from, whatever they were."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def token_of(body: bytes, *, posted: bool) -> str | None:
@@ -68,12 +89,23 @@ def token_of(body: bytes, *, posted: bool) -> str | None:
     POST wants ``access_token``; GET takes ``token`` too.
     """
     try:
-        document = json.loads(body)
+        # Go's decoder reads one value and looks at nothing behind it.
+        document, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip(_BLANK))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not _is_token_answer(document):
         return None
     token = document.get("access_token") or ("" if posted else document.get("token"))
-    if not isinstance(token, str) or not _HEADER_SAFE.fullmatch(token):
-        return None
-    return token
+    return token if token and _HEADER_SAFE.fullmatch(token) else None
+
+
+def _is_token_answer(document: dict[str, Any]) -> bool:
+    """Tell whether Go can put ``document`` into its struct: one wrong type refuses it all."""
+    texts = (document.get(key) for key in ("token", "access_token", "refresh_token"))
+    seconds = document.get("expires_in")
+    issued = document.get("issued_at")
+    return (
+        all(text is None or isinstance(text, str) for text in texts)
+        and (seconds is None or type(seconds) is int)
+        and (issued is None or (isinstance(issued, str) and bool(_RFC3339.fullmatch(issued))))
+    )

@@ -7,13 +7,11 @@ cut is then an ordinary timeout that the pool cleans up after. The same seam
 resolves names, asks the guard, and dials the very address that was judged.
 """
 
-import errno
 import logging
-import socket
 import ssl
+import zlib
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -22,34 +20,25 @@ import httpcore
 import httpx
 
 from webhook.deadline import Deadline
-from webhook.registry.egress import Address, Guard
+from webhook.registry.egress import Guard
 from webhook.registry.names import Names
 from webhook.registry.outcome import Cause
 from webhook.registry.settings import RegistrySettings
+from webhook.registry.sockets import Pipe, TroubledError, dial
+from webhook.registry.sockets import deadline as deadline_of_thread
+from webhook.registry.tls import TlsPipe, tls_context
 from webhook.registry.wire import Ask, Reply, Trouble
 
 MAX_CONNECTIONS = 256
 IDLE_SECONDS = 30.0
-CONTAINERD_DIAL_SECONDS = 30.0
-"""After so long containerd itself gives up; a shorter wait of ours proves nothing."""
 USER_AGENT = "pullproof"
 
 # httpx tells every URL at level INFO; a token service's can hold what nobody should read.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-_deadline: ContextVar[Deadline] = ContextVar("deadline")
 _CHUNK = 65_536
-_NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
-_EXPIRED = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
-_WRONG_NAME = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
-
-
-class _TroubledError(httpcore.NetworkError):
-    """Carries a named trouble through the pool, which closes the connection for it."""
-
-    def __init__(self, cause: Cause, detail: str = "") -> None:
-        super().__init__(detail)
-        self.trouble = Trouble(cause, detail)
+_PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Encodings that Go unpacks unasked, with zlib's word for each."""
 
 
 class Transport:
@@ -59,6 +48,7 @@ class Transport:
         self._names = Names()
         self._backend = _Backend(self._names, Guard(settings), settings.connect)
         self._clients: dict[tuple[bool, Path | None], httpx.Client] = {}
+        self._closed = False
         self._lock = Lock()
 
     def send(self, ask: Ask, deadline: Deadline) -> Reply | Trouble:
@@ -69,37 +59,52 @@ class Transport:
         return answer
 
     def _send_once(self, ask: Ask, deadline: Deadline) -> Reply | Trouble:
-        token = _deadline.set(deadline)
+        token = deadline_of_thread.set(deadline)
         try:
             client = self._client(ask.verify, ask.ca)
             with client.stream(
                 ask.method, ask.url, headers=list(ask.headers), content=ask.body
             ) as response:
-                body, truncated = _read(response.iter_raw(_CHUNK), ask.limit)
+                encoding = response.headers.get("content-encoding", "").strip().lower()
+                chunks = response.iter_raw(_CHUNK)
+                if encoding in _PACKED and ask.method != "HEAD":
+                    # As in Go, the length of what was packed is no length any more.
+                    response.headers.pop("content-length", None)
+                    chunks = _unpacked(chunks, _PACKED[encoding], ask.limit)
+                body, truncated = _read(chunks, ask.limit)
                 headers = tuple((k.lower(), v) for k, v in response.headers.multi_items())
                 return Reply(response.status_code, headers, body, truncated)
-        except _TroubledError as error:
+        except TroubledError as error:
             return error.trouble
         except httpcore.TimeoutException:
             return Trouble(Cause.DEADLINE, "no answer in time")
         except (httpcore.NetworkError, httpcore.ProtocolError):
             return Trouble(Cause.RESET, "the connection broke off")
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, ValueError):
+        except zlib.error:
+            return Trouble(Cause.UNEXPECTED_STATUS, "what it sent cannot be unpacked")
+        except (httpx.InvalidURL, httpcore.UnsupportedProtocol, ValueError):
             return Trouble(Cause.UNEXPECTED_STATUS, "no request can be made of that address")
+        except RuntimeError:
+            if not self._closed:
+                raise
+            return Trouble(Cause.OVERLOADED, "it is being closed")
         finally:
-            _deadline.reset(token)
+            deadline_of_thread.reset(token)
 
     def _client(self, verify: bool, ca: Path | None) -> httpx.Client:
         with self._lock:
             client = self._clients.get((verify, ca))
+            if self._closed:
+                raise TroubledError(Cause.OVERLOADED, "it is being closed")
             if client is None:
-                client = _new_client(_tls_context(verify, ca), self._backend)
+                client = _new_client(tls_context(verify, ca), self._backend)
                 self._clients[verify, ca] = client
             return client
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is under way ends as one that broke off."""
         with self._lock:
+            self._closed = True
             for client in self._clients.values():
                 client.close()
         self._names.close()
@@ -114,6 +119,28 @@ def _read(chunks: Iterator[bytes], limit: int) -> tuple[bytes, bool]:
     return bytes(body), False
 
 
+def _unpacked(chunks: Iterator[bytes], wbits: int, limit: int) -> Iterator[bytes]:
+    """Unpack no more than ``_read`` looks at: a few bytes can stand for gigabytes."""
+    unpacking = zlib.decompressobj(wbits)
+    left = limit + 1
+    for chunk in chunks:
+        while chunk and left > 0 and not unpacking.eof:
+            piece = unpacking.decompress(chunk, left)
+            chunk = unpacking.unconsumed_tail  # noqa: PLW2901  # what did not fit
+            left -= len(piece)
+            yield piece
+
+
+class _NoCookies(CookieJar):
+    """A cookie of one tenant's registry would travel with the next tenant's request."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Take none."""
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Send none."""
+
+
 def _new_client(context: ssl.SSLContext, backend: httpcore.NetworkBackend) -> httpx.Client:
     client = httpx.Client(
         transport=_PoolTransport(context, backend),
@@ -121,28 +148,8 @@ def _new_client(context: ssl.SSLContext, backend: httpcore.NetworkBackend) -> ht
         follow_redirects=False,
         headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
     )
-    # A cookie of one tenant's registry would travel with the next tenant's request.
-    client.cookies = httpx.Cookies()
-    client.cookies.jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    client.cookies.jar = _NoCookies()
     return client
-
-
-def _tls_context(verify: bool, ca: Path | None) -> ssl.SSLContext:
-    """Return a context that trusts what Go's default trusts: the system, and ``ca`` beside."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Go takes any trusted certificate for an anchor, and has no strict mode.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if ca is not None:
-        try:
-            context.load_verify_locations(cafile=ca)
-        except OSError as error:
-            raise _TroubledError(Cause.EGRESS_REFUSED, "its CA file cannot be read") from error
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class _PoolTransport(httpx.BaseTransport):
@@ -170,7 +177,7 @@ class _PoolTransport(httpx.BaseTransport):
                 url=url,
                 headers=request.headers.raw,
                 content=request.stream,
-                extensions={"timeout": {"pool": _deadline.get().left()}},
+                extensions={"timeout": {"pool": deadline_of_thread.get().left()}},
             )
         )
         return httpx.Response(
@@ -211,73 +218,37 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        addresses = self._names.addresses(host, _deadline.get())
+        addresses = self._names.addresses(host, deadline_of_thread.get())
         if isinstance(addresses, Trouble):
-            raise _TroubledError(addresses.cause, addresses.detail)
-        failure = _TroubledError(Cause.DNS_NOT_FOUND, "no such host")
+            raise TroubledError(addresses.cause, addresses.detail)
+        failure = TroubledError(Cause.DNS_NOT_FOUND, "no such host")
         for address in addresses.found:
             refusal = self._guard.refusal(host, port, address)
             if refusal is not None:
                 # One refused address is enough: a name that points there is not dialled.
-                raise _TroubledError(Cause.EGRESS_REFUSED, refusal)
+                raise TroubledError(Cause.EGRESS_REFUSED, refusal)
         for address in addresses.found:
             try:
-                return _Stream(self._dial(address, port))
-            except _TroubledError as error:
+                return _Stream(Pipe(dial(address, port, self._connect)))
+            except TroubledError as error:
                 failure = error
         raise failure
 
-    def _dial(self, address: Address, port: int) -> socket.socket:
-        limit = min(self._connect, _time_left())
-        try:
-            dialled = socket.create_connection((str(address), port), timeout=limit)
-        except TimeoutError as error:
-            if error.errno == errno.ETIMEDOUT or limit >= CONTAINERD_DIAL_SECONDS:
-                raise _TroubledError(Cause.TIMEOUT, "no connection came about") from error
-            raise _TroubledError(Cause.DEADLINE, f"no connection within {limit:.1f} s") from error
-        except ConnectionRefusedError as error:
-            raise _TroubledError(Cause.REFUSED, "connection refused") from error
-        except OSError as error:
-            if error.errno in _NO_ROUTE:
-                raise _TroubledError(Cause.REFUSED, "no route to host") from error
-            raise _TroubledError(Cause.RESET, "the connection broke off") from error
-        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return dialled
-
-
-def _time_left() -> float:
-    left = _deadline.get().left()
-    if left <= 0:
-        raise _TroubledError(Cause.DEADLINE, "no answer in time")
-    return left
-
 
 class _Stream(httpcore.NetworkStream):
-    """A socket whose every operation ends at the deadline."""
+    """A pipe as the pool wants it; the deadline rules, not the pool's timeouts."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        try:
-            self._sock.settimeout(_time_left())
-            return self._sock.recv(max_bytes)
-        except TimeoutError as error:
-            raise _TroubledError(Cause.DEADLINE, "no answer in time") from error
-        except OSError as error:
-            raise _TroubledError(Cause.RESET, "the connection broke off") from error
+        return self._pipe.read(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        try:
-            self._sock.settimeout(_time_left())
-            self._sock.sendall(buffer)
-        except TimeoutError as error:
-            raise _TroubledError(Cause.DEADLINE, "it took no request in time") from error
-        except OSError as error:
-            raise _TroubledError(Cause.RESET, "the connection broke off") from error
+        self._pipe.write(buffer)
 
     def close(self) -> None:
-        self._sock.close()
+        self._pipe.close()
 
     def start_tls(
         self,
@@ -286,61 +257,14 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         try:
-            return _Stream(_handshake(self._sock, ssl_context, server_hostname))
+            return _Stream(TlsPipe(self._pipe, ssl_context, server_hostname))
         except BaseException:
             self.close()
             raise
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            return _is_readable(self._sock)
-        if info == "ssl_object" and isinstance(self._sock, ssl.SSLSocket):
-            return self._sock
+            return self._pipe.is_readable()
+        if info == "ssl_object" and isinstance(self._pipe, TlsPipe):
+            return self._pipe.tls
         return None
-
-
-def _is_readable(sock: socket.socket) -> bool:
-    """Tell whether an idle connection has something to say: then it was closed."""
-    try:
-        sock.settimeout(0)
-        return bool(socket.socket.recv(sock, 1, socket.MSG_PEEK) or True)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _handshake(sock: socket.socket, context: ssl.SSLContext, name: str | None) -> ssl.SSLSocket:
-    """Shake hands within the deadline, and tell a plain HTTP server from a broken one."""
-    try:
-        sock.settimeout(_time_left())
-        tls = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
-        tls.setblocking(False)
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            tls.settimeout(_time_left())
-            # An HTTP server answers the hello in its own language; containerd looks at this too.
-            if socket.socket.recv(tls, 5, socket.MSG_PEEK) == b"HTTP/":
-                raise _TroubledError(Cause.PLAIN_HTTP, "it answers in plain HTTP") from None
-        tls.settimeout(_time_left())
-        tls.do_handshake()
-    except ssl.SSLCertVerificationError as error:
-        raise _distrust(error) from error
-    except TimeoutError as error:
-        raise _TroubledError(Cause.DEADLINE, "no TLS handshake in time") from error
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError) as error:
-        raise _TroubledError(Cause.RESET, "the TLS handshake broke off") from error
-    except (OSError, ValueError) as error:
-        raise _TroubledError(Cause.TLS_FAILING, "the TLS handshake failed") from error
-    return tls
-
-
-def _distrust(error: ssl.SSLCertVerificationError) -> _TroubledError:
-    if error.verify_code in _EXPIRED:
-        return _TroubledError(Cause.CERTIFICATE_EXPIRED, "its certificate is out of its time")
-    if error.verify_code in _WRONG_NAME:
-        return _TroubledError(Cause.CERTIFICATE_WRONG_NAME, "its certificate names other hosts")
-    return _TroubledError(
-        Cause.CERTIFICATE_UNKNOWN_AUTHORITY, "its certificate is of an unknown authority"
-    )

@@ -17,7 +17,8 @@ class Ask:
 
     ``user`` is the name whose credential or token goes along, for the evidence.
     ``verify`` is False where containerd does not look at the certificate; ``ca`` is
-    trusted beside the system's authorities.
+    trusted beside the system's authorities. ``explains``: it decides nothing and only
+    makes a message better, so that nobody should wait long for it.
     """
 
     method: str
@@ -28,6 +29,7 @@ class Ask:
     user: str | None = None
     verify: bool = True
     ca: Path | None = None
+    explains: bool = False
 
 
 @dataclass(frozen=True, slots=True)

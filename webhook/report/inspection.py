@@ -5,11 +5,12 @@ from typing import Any
 
 from webhook.images.reference import Reference
 from webhook.policy.action import Action
-from webhook.registry.outcome import Outcome
-from webhook.review.messages import is_said, words
+from webhook.registry.outcome import NETWORK_RULES, Outcome
+from webhook.review.messages import words
 from webhook.review.words import shown
 from webhook.rules.facts import Judged
 from webhook.rules.judge import Finding
+from webhook.rules.pulls import doubt as doubt_of
 
 
 def as_json(judged: Judged) -> Mapping[str, Any]:
@@ -17,7 +18,7 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
     outcome = judged.outcome
     cause = outcome.cause
     return {
-        "image": judged.use.written,
+        "image": readable(judged.use.written),
         "reference": _reference(judged),
         "pull": outcome.pull.value,
         "cause": cause.value if cause is not None else None,
@@ -41,8 +42,8 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
 
 
 def readable(text: str) -> str:
-    """Return text that a Secret's bytes gave, with what is no UTF-8 replaced."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return text that bytes gave (a Secret's, an argument's), with what is no UTF-8 replaced."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def _reference(judged: Judged) -> Mapping[str, str | None] | None:
@@ -60,10 +61,12 @@ def _reference(judged: Judged) -> Mapping[str, str | None] | None:
 def message(judged: Judged) -> str | None:
     """Say the cause and its mend in one line, None where there is no cause."""
     cause = judged.outcome.cause
-    if cause is None or not is_said(cause):
+    if cause is None:
         return None
+    doubt = doubt_of(judged, cause) if cause.rule in NETWORK_RULES else ""
     said = words(Finding(cause, Action.WARN, judged, judged.use.field))
-    return f"{said.what}; {said.mend}"
+    uncertain = f"; not certain: {doubt}" if doubt else ""
+    return f"{said.what}{uncertain}; {said.mend}"
 
 
 def as_text(judged: Judged) -> str:

@@ -7,9 +7,10 @@ code 403 and reason Forbidden, since kubectl prints no message for other reasons
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from webhook.images.workloads import PodInputs, pod_inputs, pod_spec_path
+from webhook.images.workloads import PodInputs, dig, pod_inputs, pod_spec_path
 from webhook.policy.action import Action
 from webhook.review.answer import Counted, MalformedReview, ReviewAnswer, Verdict
 from webhook.review.decision import Decision
@@ -66,7 +67,10 @@ def decode(body: bytes) -> AdmissionRequest:
     uid = request.get("uid")
     if not isinstance(uid, str) or not uid:
         raise MalformedReview("the request has no uid")
-    return _request(uid, request)
+    try:
+        return _request(uid, request)
+    except RecursionError:
+        raise MalformedReview("the object is nested too deeply") from None
 
 
 def _request(uid: str, request: Mapping[str, Any]) -> AdmissionRequest:
@@ -92,6 +96,7 @@ def _request(uid: str, request: Mapping[str, Any]) -> AdmissionRequest:
             inputs=inputs,
             operation=operation,
             before=_before(group, kind_name, request, operation),
+            template_unchanged=_same_template(group, kind_name, request, operation),
             controller_owned=_is_controller_owned(request, manifest),
             spec_field=".".join(pod_spec_path(group, kind_name) or ()),
         )
@@ -103,6 +108,20 @@ def _before(group: str, kind: str, request: Mapping[str, Any], operation: str) -
     if operation != "UPDATE" or not isinstance(old, dict):
         return None
     return pod_inputs(group, kind, old)
+
+
+def _same_template(group: str, kind: str, request: Mapping[str, Any], operation: str) -> bool:
+    """Tell whether an update leaves the pods that will be made as they are.
+
+    Labels and annotations of the template count (a restart changes one); a Pod's
+    template is its spec.
+    """
+    path = pod_spec_path(group, kind)
+    if operation != "UPDATE" or path is None:
+        return False
+    template = path if len(path) == 1 else path[:-1]
+    now = dig(request.get("object"), template)
+    return now is not None and now == dig(request.get("oldObject"), template)
 
 
 def _name(request: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
@@ -165,11 +184,11 @@ def allowed(request: AdmissionRequest, policy_hash: str) -> ReviewAnswer:
 
 
 def _causes(decision: Decision) -> Sequence[Mapping[str, str]]:
+    denied = (f for f in decision.findings if f.action is Action.DENY)
     return [
         {"reason": f.cause.value, "message": words(f).what, "field": f.field}
-        for f in decision.findings
-        if f.action is Action.DENY
-    ][:MAX_DETAILS]
+        for f in islice(denied, MAX_DETAILS)
+    ]
 
 
 def _annotations(decision: Decision, policy_hash: str) -> Mapping[str, str]:

@@ -68,7 +68,7 @@ def _warnings(warned: Sequence[Finding], denied: Sequence[Finding]) -> tuple[str
     silent = {f.judged.use.field for f in denied}
     lines: list[str] = []
     size = 0
-    for finding in warned:
+    for place, finding in enumerate(warned):
         about = finding.judged.use.field
         if about in silent and finding.cause is Cause.SECRET_NO_ENTRY:
             continue
@@ -76,7 +76,7 @@ def _warnings(warned: Sequence[Finding], denied: Sequence[Finding]) -> tuple[str
         if line in lines:
             continue
         if size + len(line) > WARNINGS_LIMIT - 60:
-            lines.append(f"and {len(warned) - len(lines)} more findings: pullproof check tells all")
+            lines.append(f"and {len(warned) - place} more findings: pullproof check lists them all")
             break
         lines.append(line)
         size += len(line)

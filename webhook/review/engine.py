@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
+from webhook.cluster.nodes import Nodes
 from webhook.cluster.view import ClusterView, ServiceAccount, Unreadable
 from webhook.credentials.keyring import Broken, Credential, Keyring, keyring_of
 from webhook.credentials.secret import Secret
@@ -17,12 +18,13 @@ from webhook.images.workloads import ImageUse, PodInputs, PullPolicy
 from webhook.policy.action import Action
 from webhook.policy.files import PolicySet
 from webhook.policy.select import Rules, rules_for
-from webhook.registry.outcome import Cause, Outcome, Pull, decided
+from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, Rule, decided
 from webhook.registry.resolver import Question
 from webhook.registry.settings import RegistrySettings
 from webhook.registry.vantage import seen_from_nodes
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
 from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
+from webhook.rules.presence import matters, presence_of, with_presence
 
 FAULTS = {
     Fault.MALFORMED: Cause.REFERENCE_MALFORMED,
@@ -50,6 +52,7 @@ class Workload:
     inputs: PodInputs
     operation: str = "CREATE"
     before: PodInputs | None = None
+    template_unchanged: bool = False
     controller_owned: bool = False
     spec_field: str = "spec"
 
@@ -77,12 +80,12 @@ class Engine:
 
         What would be denied is asked anew first: no denial rests on an old answer.
         """
-        if workload.before == workload.inputs:
+        if workload.template_unchanged:
             return Judgement(workload, (), ())
         labels = self._labels(workload, deadline)
         rules = [self._rules(workload, use, labels, today) for use in workload.inputs.images]
         judgement = self._judged(workload, rules, deadline, denial=False)
-        if any(finding.action is Action.DENY for finding in judgement.findings):
+        if any(_rests_on_answers(finding) for finding in judgement.findings):
             return self._judged(workload, rules, deadline, denial=True)
         return judgement
 
@@ -91,10 +94,11 @@ class Engine:
     ) -> Judgement:
         pod = self.pod_facts(workload, deadline, fresh=denial)
         images = self.examine(pod, workload.inputs.images, deadline, denial=denial)
+        unchanged = _unchanged(workload)
         findings = without_repeats(
             finding
             for judged, rule in zip(images, rules, strict=True)
-            for finding in judge(judged, rule, _circumstances(workload, judged.use))
+            for finding in judge(judged, rule, _circumstances(workload, judged.use, unchanged))
         )
         return Judgement(workload, images, findings)
 
@@ -154,6 +158,7 @@ class Engine:
             keyring=keyring_of(readable),
             settings=self.settings,
             spec_field=workload.spec_field,
+            operation=workload.operation,
         )
 
     # -- the images ---------------------------------------------------------------------
@@ -181,15 +186,25 @@ class Engine:
                 strict=True,
             )
         )
-        return tuple(
-            Judged(
-                pod,
-                use,
-                credentials_for(pod, use),
-                known[use] if use in known else self._on_nodes(pod, use, answers[asked[use]]),
-            )
+        outcomes = {
+            use: known[use] if use in known else self._on_nodes(pod, use, answers[asked[use]])
             for use in uses
+        }
+        # Nodes are listed only where they can change something: a good image costs none.
+        looks = any(matters(use, outcome) for use, outcome in outcomes.items())
+        nodes = self.view.nodes(deadline) if looks else Nodes()
+        return tuple(
+            self._with_nodes(Judged(pod, use, credentials_for(pod, use), outcome), nodes)
+            for use, outcome in outcomes.items()
         )
+
+    @staticmethod
+    def _with_nodes(judged: Judged, nodes: Nodes | Unreadable) -> Judged:
+        if not matters(judged.use, judged.outcome):
+            return judged
+        presence = presence_of(judged.use, nodes)
+        outcome = with_presence(judged.use, judged.outcome, presence)
+        return replace(judged, outcome=outcome, presence=presence)
 
     def _on_nodes(self, pod: PodFacts, use: ImageUse, outcome: Outcome) -> Outcome:
         if pod.unreadable is not None and not _stands_anyway(outcome):
@@ -225,13 +240,39 @@ def _stands_anyway(outcome: Outcome) -> bool:
     They would not where no challenge came, nor where a credential that we have
     succeeded; they might where an anonymous token did, since any match forbids that.
     """
+    if outcome.cause is not None and outcome.cause.rule in _OF_THE_NETWORK:
+        return True
     return outcome.before_credentials or (outcome.pull is Pull.OK and bool(outcome.source))
 
 
-def _circumstances(workload: Workload, use: ImageUse) -> Circumstances:
+_OF_THE_NETWORK = NETWORK_RULES | {Rule.UNDECIDED}
+
+
+Pulled = frozenset[tuple[str, PullPolicy]]
+"""Images as written, each with its pull policy."""
+
+
+def _unchanged(workload: Workload) -> Pulled:
+    """Return what the old object pulled with the same inputs (gathered once: pods can be large)."""
     before = workload.before
+    if before is None or replace(before, images=()) != replace(workload.inputs, images=()):
+        return frozenset()
+    return frozenset((use.written, use.pull_policy) for use in before.images)
+
+
+def _circumstances(workload: Workload, use: ImageUse, unchanged: Pulled) -> Circumstances:
     return Circumstances(
         is_template=workload.kind != "Pod",
         controller_owned=workload.controller_owned,
-        unchanged=before is not None and workload.inputs.pulls_like(use, before),
+        unchanged=(use.written, use.pull_policy) in unchanged,
     )
+
+
+_OF_THE_TEXT = frozenset(
+    {Rule.INVALID_REFERENCE, Rule.MUTABLE_TAG, Rule.ALWAYS_PULL, Rule.REGISTRY_NOT_ALLOWED}
+)
+
+
+def _rests_on_answers(finding: Finding) -> bool:
+    """Tell whether a denial rests on what was read or asked, and so has to be asked anew."""
+    return finding.action is Action.DENY and finding.rule not in _OF_THE_TEXT

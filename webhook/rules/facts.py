@@ -46,6 +46,7 @@ class PodFacts:
     keyring: Keyring | Broken
     settings: RegistrySettings
     spec_field: str = "spec"
+    operation: str = "CREATE"
 
     @property
     def missing(self) -> tuple[NamedSecret, ...]:
@@ -61,6 +62,18 @@ class PodFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """What the nodes say of an image: who lists it, and how many lists are too full to tell.
+
+    ``unreadable`` says why the nodes are not known; nobody looked where all is empty.
+    """
+
+    held_by: tuple[str, ...] = ()
+    full_lists: int = 0
+    unreadable: Unreadable | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """One image, the credentials that the kubelet would try for it, and what came of it."""
 
@@ -68,6 +81,7 @@ class Judged:
     use: ImageUse
     credentials: tuple[Credential, ...]
     outcome: Outcome
+    presence: Presence = Presence()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from webhook.images.workloads import Place
 from webhook.policy.action import Action
 from webhook.policy.select import Rules
 from webhook.registry.outcome import Cause, Rule
@@ -60,7 +61,8 @@ def _all(judged: Judged, rules: Rules) -> Iterator[Found]:
 def _weigh(found: Found, judged: Judged, rules: Rules, at: Circumstances) -> Finding:
     setting = rules[found.cause.rule]
     wanted = setting.action.at_most(_most(rules, at))
-    action = wanted if not found.doubt else wanted.at_most(Action.WARN)
+    doubt = found.doubt or _unmounted(found, judged)
+    action = wanted if not doubt else wanted.at_most(Action.WARN)
     exempt = rules.exempt
     return Finding(
         cause=found.cause,
@@ -68,10 +70,19 @@ def _weigh(found: Found, judged: Judged, rules: Rules, at: Circumstances) -> Fin
         judged=judged,
         field=found.field or judged.use.field,
         secret=found.secret,
-        doubt=found.doubt if wanted is Action.DENY else "",
+        doubt=doubt if wanted is Action.DENY else "",
         source=exempt.source if exempt is not None else setting.source,
         exempt=exempt.reason if exempt is not None else "",
     )
+
+
+def _unmounted(found: Found, judged: Judged) -> str:
+    """Say why a volume's image is warned of at most; a pull secret is the whole pod's."""
+    if found.secret and found.cause is not Cause.SECRET_NO_ENTRY:
+        return ""
+    if judged.use.place is Place.VOLUME and not judged.use.mounted:
+        return "no container mounts the volume, so it blocks nothing"
+    return ""
 
 
 def _most(rules: Rules, at: Circumstances) -> Action:

@@ -4,12 +4,18 @@ The proofs are those of the rules' table: what is lacking is said, and the
 finding then warns whatever a policy wants.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from webhook.images.workloads import Place
+from webhook.cluster.view import Absent
 from webhook.registry.outcome import NETWORK_RULES, Cause, Pull, Rule
 from webhook.registry.settings import Vantage
 from webhook.rules.facts import Found, Judged
+
+_NEVER_PROVEN = {
+    Rule.UNDECIDED: "nothing was learned that proves a failure",
+    Rule.RATE_LIMITED: "it may have passed when a node pulls",
+    Rule.NEVER_PULLED: "a node may have the image already",
+}
 
 
 def findings(judged: Judged) -> Iterator[Found]:
@@ -21,38 +27,42 @@ def findings(judged: Judged) -> Iterator[Found]:
 
 def doubt(judged: Judged, cause: Cause) -> str:
     """Return what is lacking for a denial, empty where it is proven."""
-    if cause.rule is Rule.INVALID_REFERENCE:
-        return _unmounted(judged)
-    if cause.rule in (Rule.UNDECIDED, Rule.RATE_LIMITED, Rule.NEVER_PULLED):
-        return "this can pass, or nobody can know it from here"
+    outcome = judged.outcome
+    if cause.rule in _NEVER_PROVEN:
+        return _NEVER_PROVEN[cause.rule]
+    if judged.presence.held_by:
+        return f'node "{judged.presence.held_by[0]}" holds the image already'
     if cause.rule in NETWORK_RULES:
         at_node = judged.pod.settings.vantage is Vantage.NODE
-        return _unmounted(judged) if at_node else "a node may see the network otherwise"
-    if judged.outcome.pull is Pull.UNKNOWN:
-        return judged.outcome.detail or "it could not be known"
+        return "" if at_node else "the nodes may see the network differently"
+    if outcome.pull is Pull.UNKNOWN:
+        return outcome.detail or "it could not be known"
+    if cause is Cause.BLOB_MISSING:
+        return "a node may have that layer already"
+    if cause is Cause.PLATFORM_SOME:
+        return "some nodes can run it"
     if cause is Cause.CREDENTIAL_UNDECODABLE:
-        return _unmounted(judged)
-    return _registry_doubt(judged, cause) or _unmounted(judged)
-
-
-def _registry_doubt(judged: Judged, cause: Cause) -> str:
-    outcome = judged.outcome
-    if cause is Cause.BLOB_MISSING or cause is Cause.PLATFORM_SOME:
-        return "some nodes may still pull it"
-    if not outcome.own_host:
-        return "another host than the registry's own gave the answer"
-    needs_credentials = cause.rule in (Rule.IMAGE_NOT_FOUND, Rule.PULL_DENIED)
-    if not needs_credentials or outcome.before_credentials:
         return ""
-    if judged.pod.missing:
-        names = ", ".join(f'"{secret.name}"' for secret in judged.pod.missing)
-        return f"the pull secret {names} is not there yet and may bring the credentials"
-    if judged.pod.unreadable is not None:
-        return judged.pod.unreadable.why
+    if cause.rule in (Rule.IMAGE_NOT_FOUND, Rule.PULL_DENIED):
+        return _registry_doubt(judged)
     return ""
 
 
-def _unmounted(judged: Judged) -> str:
-    if judged.use.place is Place.VOLUME and not judged.use.mounted:
-        return "no container mounts the volume, so it blocks nobody"
-    return ""
+def _registry_doubt(judged: Judged) -> str:
+    pod, outcome = judged.pod, judged.outcome
+    if not outcome.own_host:
+        return "the answer came from a host that the registry redirects to"
+    if isinstance(pod.account_state, Absent):
+        return f'service account "{pod.account}" is not there yet and may bring a pull secret'
+    if pod.missing:
+        return _missing_secrets([secret.name for secret in pod.missing])
+    if outcome.before_credentials or pod.unreadable is None:
+        return ""
+    return pod.unreadable.why
+
+
+def _missing_secrets(names: Sequence[str]) -> str:
+    first = f'"{names[0]}"'
+    if len(names) == 1:
+        return f"secret {first} is not there yet and may bring a login"
+    return f"secret {first} and {len(names) - 1} more are not there yet and may bring a login"

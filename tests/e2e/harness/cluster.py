@@ -15,7 +15,12 @@ import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.e2e.harness.kubectl import Completed, run_kubectl, write_kubeconfig
+from tests.e2e.harness.kubectl import (
+    Completed,
+    kubectl_in_terminal,
+    run_kubectl,
+    write_kubeconfig,
+)
 from tests.e2e.harness.pki import Authority, Identity, client_context
 from tests.e2e.harness.process import HOST, Daemon, DaemonError, free_port
 from tests.parts import locate
@@ -169,6 +174,7 @@ class Cluster:
         check: bool = False,
         timeout: float = 30,
         kubeconfig: Path | None = None,
+        cwd: Path | None = None,
     ) -> Completed:
         """Run kubectl as the admin, or with another kubeconfig."""
         return run_kubectl(
@@ -178,7 +184,12 @@ class Cluster:
             stdin=stdin,
             check=check,
             timeout=timeout,
+            cwd=cwd,
         )
+
+    def kubectl_in_terminal(self, *args: str, cwd: Path) -> bytes:
+        """Run kubectl as the admin; return what a terminal would show."""
+        return kubectl_in_terminal(self._parts["kubectl"], self.kubeconfig, args, cwd=cwd)
 
     def get(self, path: str) -> dict[str, Any]:
         """Read an object or a list, such as `/api/v1/namespaces`; an absent one is {}."""

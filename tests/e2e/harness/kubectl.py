@@ -34,6 +34,7 @@ def run_kubectl(
     stdin: str | None = None,
     check: bool = False,
     timeout: float = 30,
+    cwd: Path | None = None,
 ) -> Completed:
     run = subprocess.run(
         [binary, *args],
@@ -44,17 +45,38 @@ def run_kubectl(
         errors="replace",
         timeout=timeout,
         check=False,
-        env={
-            "PATH": os.defpath,
-            "HOME": str(kubeconfig.parent),
-            "KUBECONFIG": str(kubeconfig),
-        },
+        cwd=cwd,
+        env=_environment(kubeconfig),
     )
     done = Completed(run.stdout, run.stderr, run.returncode)
     if check and run.returncode != 0:
         msg = f"kubectl {' '.join(args)} ended with {run.returncode}: {run.stderr}{run.stdout}"
         raise KubectlError(msg)
     return done
+
+
+def kubectl_in_terminal(
+    binary: Path, kubeconfig: Path, args: tuple[str, ...], *, cwd: Path, timeout: float = 30
+) -> bytes:
+    """Return what a terminal gets to show: both streams, in their order, byte for byte."""
+    return subprocess.run(
+        [binary, *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+        check=False,
+        cwd=cwd,
+        env=_environment(kubeconfig),
+    ).stdout
+
+
+def _environment(kubeconfig: Path) -> dict[str, str]:
+    return {
+        "PATH": os.defpath,
+        "HOME": str(kubeconfig.parent),
+        "KUBECONFIG": str(kubeconfig),
+    }
 
 
 def write_kubeconfig(

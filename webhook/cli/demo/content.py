@@ -112,7 +112,6 @@ def demo_store() -> Store:
             "shop/web": _web(),
             "shop/api": _api(),
             "shop/migrate": _single("migrate", "2.1"),
-            "shop/edge": _edge(),
             "hub/redis": _redis(),
             "team/worker": _worker(),
             "team/vault": _vault(),
@@ -140,12 +139,6 @@ def _api() -> Repository:
 def _single(text: str, version: str) -> Repository:
     repository = Repository()
     repository.tag(version, repository.push_image(f"{text} {version}", "amd64"))
-    return repository
-
-
-def _edge() -> Repository:
-    repository = Repository()
-    repository.tag("0.9", repository.push_index("edge 0.9", ("arm64",)))
     return repository
 
 

@@ -190,10 +190,12 @@ def _keep(stage: Stage, server: Server, out: TextIO) -> None:
     accounts = Accounts(samples.cluster_documents(stage.samples))
     body = stage.folder / "review.json"
     body.write_text(json.dumps(review(sample.documents[0], accounts), indent=2), encoding="utf-8")
-    out.write("\nStill serving, until Ctrl-C. Try:\n")
-    out.writelines(f"\n  {line}\n" for line in _lines_to_try(stage, server, sample))
-    out.flush()
+    # Who reads "until Ctrl-C" may press it before the next statement runs: from that
+    # line on it is the end that was asked for, not an interruption.
     try:
+        out.write("\nStill serving, until Ctrl-C. Try:\n")
+        out.writelines(f"\n  {line}\n" for line in _lines_to_try(stage, server, sample))
+        out.flush()
         while server.running:
             time.sleep(0.2)
     except KeyboardInterrupt:

@@ -70,7 +70,7 @@ def load(folder: Path) -> list[Sample]:
 
 
 def cluster_documents(folder: Path) -> list[Mapping[str, Any]]:
-    """Return the cluster's own objects: namespace, secrets, service accounts, nodes."""
+    """Return the cluster's own objects: namespace, secrets, service accounts."""
     return [
         document for path in sorted((folder / "cluster").glob("*.yaml")) for document in _all(path)
     ]

@@ -1,0 +1,44 @@
+"""What it changes that a node may hold an image already.
+
+Under ``IfNotPresent`` and ``Never`` the kubelet runs what the node holds and asks
+nobody; under ``Always`` presence never counts. A node lists 50 images at most: a
+shorter list that does not name an image is proof that it is not there, a full one
+is judged so too, and that is said.
+"""
+
+from dataclasses import replace
+
+from webhook.cluster.nodes import Nodes
+from webhook.cluster.view import Unreadable
+from webhook.images.reference import Reference
+from webhook.images.workloads import ImageUse, PullPolicy
+from webhook.registry.outcome import Outcome, Pull, Rule
+from webhook.rules.facts import Presence
+
+
+def matters(use: ImageUse, outcome: Outcome) -> bool:
+    """Tell whether the nodes have to be looked at: only where they can change the outcome."""
+    if not isinstance(use.reference, Reference) or use.pull_policy is PullPolicy.ALWAYS:
+        return False
+    if use.pull_policy is PullPolicy.NEVER:
+        return True
+    fails = outcome.pull is Pull.FAILS and outcome.cause is not None
+    return fails and outcome.cause is not None and outcome.cause.rule is not Rule.INVALID_REFERENCE
+
+
+def presence_of(use: ImageUse, nodes: Nodes | Unreadable) -> Presence:
+    """Return what the nodes say of the image of ``use``."""
+    if isinstance(nodes, Unreadable):
+        return Presence(unreadable=nodes)
+    return Presence(nodes.holding(str(use.reference)), nodes.full_lists)
+
+
+def with_presence(use: ImageUse, outcome: Outcome, presence: Presence) -> Outcome:
+    """Return the outcome as it is once the nodes were looked at."""
+    if presence.unreadable is not None:
+        return outcome.unknown(presence.unreadable.cause, presence.unreadable.why)
+    if not presence.held_by:
+        return outcome
+    if use.pull_policy is PullPolicy.NEVER:
+        return Outcome(Pull.UNKNOWN, detail="some nodes hold it, and others are not asked to pull")
+    return replace(outcome, pull=Pull.UNKNOWN)
