@@ -18,6 +18,7 @@ from webhook.images.workloads import ImageUse, PodInputs, PullPolicy
 from webhook.policy.action import Action
 from webhook.policy.files import PolicySet
 from webhook.policy.select import Rules, rules_for
+from webhook.registry.misspelt import with_misspelling
 from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, Rule, decided
 from webhook.registry.resolver import Question
 from webhook.registry.settings import RegistrySettings
@@ -211,6 +212,7 @@ class Engine:
             return outcome.unknown(pod.unreadable.cause, pod.unreadable.why)
         if not isinstance(use.reference, Reference):
             return outcome
+        outcome = with_misspelling(outcome, use.reference, self.settings)
         return seen_from_nodes(outcome, use.reference, self.settings)
 
 
