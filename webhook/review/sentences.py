@@ -186,7 +186,7 @@ SENTENCES: Mapping[Cause, Said] = {
         "select nodes by kubernetes.io/arch",
     ),
     Cause.HOST_MISSPELLED: _say(
-        lambda s: f"there is no host {s.host}; {s.detail or 'it looks misspelt'}",
+        lambda s: f"there is no host {s.host} ({s.detail or 'it looks misspelt'})",
         "correct the registry's name",
     ),
     Cause.DNS_NOT_FOUND: _say(
