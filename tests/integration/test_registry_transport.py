@@ -159,6 +159,21 @@ def test_a_peer_that_takes_no_request_is_cut_while_writing(transport: Transport)
     assert cause_of(got) is Cause.DEADLINE
 
 
+def test_a_peer_that_takes_the_request_by_small_bites_is_cut_while_writing(
+    transport: Transport,
+) -> None:
+    def talk(one: Talker) -> None:
+        while not one.over.wait(0.05) and one.sock.recv(1_000_000):
+            pass
+
+    with serving(talk) as server:
+        ask = Ask("POST", server.url(), body=b"x" * 80_000_000)
+        began = time.monotonic()
+        got = transport.send(ask, Deadline.after(CUT))
+        assert time.monotonic() - began <= CUT + SLACK
+    assert cause_of(got) is Cause.DEADLINE
+
+
 def test_a_peer_that_accepts_no_connection_is_cut_and_proves_nothing() -> None:
     hurried = Transport(RegistrySettings(connect=0.3, egress=Egress(local=True)))
     with serving(lambda t: t.hold(), backlog=0, accepts=False) as server:
