@@ -251,4 +251,4 @@ def test_aliases_that_nest_deeper_than_any_text_are_told(tmp_path: Path) -> None
     text = "a0: &a0 x\n" + "\n".join(names)
     path = tmp_path / "a.yaml"
     path.write_text(f"{text}\napiVersion: v1\nkind: Pod\nspec: {{containers: []}}\n")
-    assert refusal(path) == f"{path}:1: is nested too deeply"
+    assert refusal(path) == f"{path}:3: the aliases are nested deeper than 100 levels"

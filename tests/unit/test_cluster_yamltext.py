@@ -129,3 +129,11 @@ def test_no_text_raises(text: str) -> None:
         nodes, _ = parse(text, flavour)
         for node in nodes:
             node.plain()
+
+
+def test_aliases_may_not_nest_deeper_than_text_may() -> None:
+    # Each anchor stays under the bound; together they would end Python's stack.
+    layers = ["a0: &a0 " + "[" * 90 + "x" + "]" * 90]
+    layers += [f"a{n}: &a{n} " + "[" * 90 + f"*a{n - 1}" + "]" * 90 for n in range(1, 20)]
+    _, faults = parse("\n".join(layers), Flavour.KUBERNETES)
+    assert "nested deeper" in faults[0].text

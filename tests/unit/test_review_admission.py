@@ -3,6 +3,7 @@
 import copy
 import json
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -353,3 +354,55 @@ def test_the_strongest_that_holds_is_the_verdict(findings: list[Finding], verdic
     assert verdict_of(findings, [f.judged.outcome.pull for f in findings]) is verdict
     assert decide(judgement(*findings)).verdict is verdict
     assert answer(*findings)["allowed"] is (verdict is not Verdict.DENY)
+
+
+def test_a_custom_kind_is_judged_where_a_policy_declares_it() -> None:
+    spec = {"containers": [{"name": "app", "image": "ghcr.io/acme/app:1"}]}
+    review = {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u",
+            "kind": {"group": "argoproj.io", "version": "v1alpha1", "kind": "Rollout"},
+            "operation": "CREATE",
+            "object": {"metadata": {"name": "web"}, "spec": {"template": {"spec": spec}}},
+        },
+    }
+    body = json.dumps(review).encode()
+    assert decode(body).workload is None
+    kinds = {("argoproj.io/v1alpha1", "Rollout"): ("spec", "template", "spec")}
+    workload = decode(body, kinds).workload
+    assert workload is not None
+    assert [use.field for use in workload.inputs.images] == [
+        "spec.template.spec.containers[0].image"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "unchanged"),
+    [
+        (lambda o: o["metadata"].update(labels={"a": "b"}), True),
+        (lambda o: o["spec"].update(replicas=7), True),
+        (lambda o: o.update(status={"replicas": 1}), True),
+        (lambda o: o["spec"]["template"].update(metadata={"annotations": {"at": "now"}}), False),
+        (lambda o: o["spec"]["template"]["spec"].update(nodeName="n"), False),
+    ],
+)
+def test_only_what_changes_the_template_makes_an_update_worth_judging(
+    change: Callable[[dict[str, Any]], Any], unchanged: bool
+) -> None:
+    spec = {"containers": [{"name": "app", "image": "ghcr.io/acme/app:1"}]}
+    old: dict[str, Any] = {"metadata": {"name": "w"}, "spec": {"template": {"spec": spec}}}
+    new = copy.deepcopy(old)
+    change(new)
+    request = {
+        "uid": "u",
+        "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+        "operation": "UPDATE",
+        "object": new,
+        "oldObject": old,
+    }
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    workload = decode(json.dumps(review).encode()).workload
+    assert workload is not None
+    assert workload.template_unchanged is unchanged

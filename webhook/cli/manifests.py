@@ -1,7 +1,7 @@
 """The manifests that a person names: files, folders, standard input, and the pods in them."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,10 @@ from webhook.cli.options import UsageError
 from webhook.cluster.manifests import MAX_BYTES, Manifest, ManifestError, documents, files, read
 from webhook.images.workloads import inputs_at, pod_spec_path
 from webhook.policy.model import WorkloadKind
+from webhook.review.admission import CustomKinds
 from webhook.review.engine import Workload
 
 STANDARD_INPUT = "-"
-
-CustomKinds = Mapping[tuple[str, str], tuple[str, ...]]
-"""Where the pod's spec stands, by apiVersion and kind."""
 
 
 @dataclass(frozen=True, slots=True)

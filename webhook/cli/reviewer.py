@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from webhook.cli.assemble import Desk
+from webhook.cli.manifests import custom_kinds
 from webhook.cluster.live import LiveView
 from webhook.deadline import Deadline
 from webhook.review.admission import allowed, decode, encode
@@ -29,8 +30,8 @@ class Reviewer:
         self._thread: threading.Thread | None = None
 
     def review(self, body: bytes, deadline: Deadline) -> ReviewAnswer:
-        request = decode(body)
         engine = self._desk.engine()
+        request = decode(body, custom_kinds(engine.policies.workload_kinds))
         policy_hash = engine.policies.hash
         if request.workload is None:
             return allowed(request, policy_hash)

@@ -54,13 +54,14 @@ class Node:
     """A value and where it starts, 1-based.
 
     ``value`` is a scalar, a list of nodes, or entries by key. ``size`` counts the
-    values beneath it and itself, with aliases written out.
+    values beneath it and itself, ``depth`` the levels, both with aliases written out.
     """
 
     line: int
     column: int
     value: "str | bool | int | float | list[Node] | dict[str, Entry] | None"
     size: int = 1
+    depth: int = 1
 
     def plain(self) -> Any:
         """Return the value as dicts, lists and scalars."""
@@ -102,6 +103,7 @@ class _Open:
     merged: list[Node] = field(default_factory=list)
     key: tuple[str, Node, bool] | None = None
     size: int = 1
+    depth: int = 0
 
 
 class _Stop(Exception):  # noqa: N818 - ends the reading of one text, is no error of ours
@@ -184,13 +186,17 @@ class _Composer:
                 for key, entry in mapping.value.items():
                     done.entries.setdefault(key, entry)
         value = done.entries if done.is_mapping else done.items
-        self._add(Node(done.line, done.column, value, done.size), done.anchor)
+        node = Node(done.line, done.column, value, done.size, done.depth + 1)
+        self._add(node, done.anchor)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         line, column = _position(event)
         target = self._anchors.get(event.anchor or "")
         if target is None:
             raise _Stop(YamlFault(line, column, "an alias of what was not anchored before it"))
+        if len(self._stack) + target.depth > MAX_DEPTH + 1:
+            text = f"the aliases are nested deeper than {MAX_DEPTH} levels"
+            raise _Stop(YamlFault(line, column, text))
         self._aliased += target.size
         if self._aliased > MAX_ALIASED:
             text = f"the aliases expand to more than {MAX_ALIASED} values"
@@ -239,6 +245,7 @@ class _Composer:
             return
         top = self._stack[-1]
         top.size += node.size
+        top.depth = max(top.depth, node.depth)
         if not top.is_mapping:
             top.items.append(node)
         elif top.key is None:

@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
-from webhook.images.workloads import PodInputs, dig, pod_inputs, pod_spec_path
+from webhook.images.workloads import PodInputs, dig, inputs_at, pod_spec_path
 from webhook.policy.action import Action
 from webhook.review.answer import Counted, MalformedReview, ReviewAnswer, Verdict
 from webhook.review.decision import Decision
@@ -51,7 +52,11 @@ class AdmissionRequest:
     workload: Workload | None
 
 
-def decode(body: bytes) -> AdmissionRequest:
+CustomKinds = Mapping[tuple[str, str], tuple[str, ...]]
+"""Where the pods' spec stands in custom kinds, by apiVersion and kind."""
+
+
+def decode(body: bytes, kinds: CustomKinds = MappingProxyType({})) -> AdmissionRequest:
     """Read a review. Raises MalformedReview, with one line that says what is wrong."""
     try:
         review = json.loads(body)
@@ -68,12 +73,12 @@ def decode(body: bytes) -> AdmissionRequest:
     if not isinstance(uid, str) or not uid:
         raise MalformedReview("the request has no uid")
     try:
-        return _request(uid, request)
+        return _request(uid, request, kinds)
     except RecursionError:
         raise MalformedReview("the object is nested too deeply") from None
 
 
-def _request(uid: str, request: Mapping[str, Any]) -> AdmissionRequest:
+def _request(uid: str, request: Mapping[str, Any], kinds: CustomKinds) -> AdmissionRequest:
     kind = _mapping(request.get("kind"))
     group, kind_name = _text(kind.get("group")), _text(kind.get("kind"))
     if not kind_name:
@@ -86,38 +91,43 @@ def _request(uid: str, request: Mapping[str, Any]) -> AdmissionRequest:
     if not isinstance(manifest, dict):
         raise MalformedReview("the request has no object")
     name = _name(request, manifest)
-    inputs = pod_inputs(group, kind_name, manifest)
+    path = pod_spec_path(group, kind_name) or kinds.get((_api_version(kind), kind_name))
+    inputs = inputs_at(path, manifest) if path is not None else None
     workload = None
-    if inputs is not None and not _is_mirror_pod(request, manifest):
+    if path is not None and inputs is not None and not _is_mirror_pod(request, manifest):
         workload = Workload(
             namespace=namespace,
             kind=kind_name,
             name=name,
             inputs=inputs,
             operation=operation,
-            before=_before(group, kind_name, request, operation),
-            template_unchanged=_same_template(group, kind_name, request, operation),
+            before=_before(path, request, operation),
+            template_unchanged=_same_template(path, request, operation),
             controller_owned=_is_controller_owned(request, manifest),
-            spec_field=".".join(pod_spec_path(group, kind_name) or ()),
+            spec_field=".".join(path),
         )
     return AdmissionRequest(uid, kind_name, name, namespace, workload)
 
 
-def _before(group: str, kind: str, request: Mapping[str, Any], operation: str) -> PodInputs | None:
+def _api_version(kind: Mapping[str, Any]) -> str:
+    group, version = _text(kind.get("group")), _text(kind.get("version"))
+    return f"{group}/{version}" if group else version
+
+
+def _before(path: Sequence[str], request: Mapping[str, Any], operation: str) -> PodInputs | None:
     old = request.get("oldObject")
     if operation != "UPDATE" or not isinstance(old, dict):
         return None
-    return pod_inputs(group, kind, old)
+    return inputs_at(path, old)
 
 
-def _same_template(group: str, kind: str, request: Mapping[str, Any], operation: str) -> bool:
+def _same_template(path: Sequence[str], request: Mapping[str, Any], operation: str) -> bool:
     """Tell whether an update leaves the pods that will be made as they are.
 
     Labels and annotations of the template count (a restart changes one); a Pod's
     template is its spec.
     """
-    path = pod_spec_path(group, kind)
-    if operation != "UPDATE" or path is None:
+    if operation != "UPDATE":
         return False
     template = path if len(path) == 1 else path[:-1]
     now = dig(request.get("object"), template)

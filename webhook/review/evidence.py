@@ -74,6 +74,9 @@ def _of_requests(subject: Subject) -> str:
     asked = f"{decisive.method} {shown(decisive.url)}"
     if decisive.status is None:
         why = subject.detail or (decisive.trouble.value if decisive.trouble else "")
+        if subject.finding.cause is Cause.HOST_MISSPELLED:
+            # Its detail is what was meant, which nobody asked.
+            why = "no such host"
         return f"{asked} got no answer ({why})" if why else f"{asked} got no answer"
     token = _refused_token(subject, decisive)
     if token is not None and token.status is not None:

@@ -1,5 +1,6 @@
 """Sentences that depend on more than one fact of a finding."""
 
+from webhook.cluster.view import Absent
 from webhook.images.reference import Reference, parse
 from webhook.registry.outcome import Pull
 from webhook.review.subject import NAME_LIMIT, Subject, can_be_named
@@ -61,8 +62,10 @@ def tag_quick(s: Subject) -> str:
 
 
 def name_a_secret(s: Subject) -> str:
-    """Say the mend of a missing login; nothing where a secret is named and not there."""
-    return "" if s.judged.pod.missing else "name a pull secret for it"
+    """Say the mend of a missing login; nothing where what may bring one is not there yet."""
+    pod = s.judged.pod
+    waits = pod.missing or isinstance(pod.account_state, Absent)
+    return "" if waits else "name a pull secret for it"
 
 
 def no_login(s: Subject) -> str:
@@ -99,6 +102,19 @@ def denied_mend(s: Subject) -> str:
     if s.sent:
         return f"check the name, and that {s.login} may pull it"
     return f"check the name; if it is private: {s.attach_secret()}"
+
+
+# -- undecided ------------------------------------------------------------------------------
+
+
+def unavailable(s: Subject) -> str:
+    """Say what the API server did not tell: the nodes' images, or the pod's credentials."""
+    if s.judged.presence.unreadable is not None:
+        return f"not known whether a node holds the image: {s.detail}"
+    return f"not checked with the pod's credentials: {s.detail}"
+
+
+# -- pull-secret ----------------------------------------------------------------------------
 
 
 def create_or_not(s: Subject) -> str:

@@ -273,9 +273,7 @@ SENTENCES: Mapping[Cause, Said] = {
         "",
         "whoever runs pullproof can allow it",
     ),
-    Cause.CLUSTER_UNAVAILABLE: _say(
-        lambda s: f"not checked with the pod's credentials: {s.detail}", _AGAIN, "", _AGAIN_SHORT
-    ),
+    Cause.CLUSTER_UNAVAILABLE: _say(mends.unavailable, _AGAIN, "", _AGAIN_SHORT),
     Cause.PROVIDER_FAILING: _say(
         _with_detail("not checked with the node's credentials: a credential provider failed here"),
         _AGAIN,
