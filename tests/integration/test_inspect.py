@@ -184,7 +184,7 @@ def test_the_text_can_be_read(registry: Registry) -> None:
     assert lines[0] == f"{registry.host}/shop/web:1.26"
     assert "  credentials  none: the pull is anonymous" in lines
     assert "  pull         fails: tag-not-found (PP-103)" in lines
-    assert f"use {registry.host}/shop/web:1.28 (near: 1.28, 1.27), or push the tag" in lines[-1]
+    assert f"use {registry.host}/shop/web:1.27 (near: 1.27, 1.28), or push the tag" in lines[-1]
 
 
 def test_offline_contacts_nobody_and_is_quick(tmp_path: Path) -> None:

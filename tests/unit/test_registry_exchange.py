@@ -35,6 +35,7 @@ from webhook.registry.manifest import (
 )
 from webhook.registry.outcome import Cause, Pull
 from webhook.registry.settings import Depth, RegistryEntry, RegistrySettings
+from webhook.registry.tags import near_tags
 from webhook.registry.wire import Ask, Reply, Trouble
 
 MANIFEST = "/v2/acme/app/manifests/1"
@@ -160,8 +161,27 @@ def test_near_tags_are_named_and_what_is_no_tag_is_left_out() -> None:
     tags = ["1.27", "1.28", "zzzz", "<script>", "1.2\n7", 7]
     body = json.dumps({"tags": tags}).encode()
     played = play(in_turn(reply(404), reply(200, body)), target("reg.example/acme/app:1.26"))
-    assert set(played.outcome.tags) == {"1.27", "1.28"}
+    assert played.outcome.tags == ("1.27", "1.28")
     assert played.outcome.tag_count == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tags", "near"),
+    [
+        ("1.26", ["1.31", "1.28", "1.27", "1.20"], ("1.27", "1.28", "1.20")),
+        ("v2.0.1", ["v2.0.0", "latest", "v1.9.0"], ("v2.0.0", "v1.9.0")),
+        (
+            "1.27-alpin",
+            ["1.27", "1.27-alpine", "1.26-alpine"],
+            ("1.27-alpine", "1.26-alpine", "1.27"),
+        ),
+        ("stable", ["1", "2"], ()),
+    ],
+)
+def test_of_tags_that_read_alike_the_nearest_number_comes_first(
+    wanted: str, tags: list[str], near: tuple[str, ...]
+) -> None:
+    assert near_tags(wanted, tags) == near
 
 
 # -- digests -------------------------------------------------------------------------------

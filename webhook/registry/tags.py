@@ -3,16 +3,19 @@
 import json
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 TAGS_LIMIT = 256 * 1024
 """Bytes of a tags list that are read."""
 TAGS_ASKED = 1000
 NEAR = 3
+CLOSE = 20
+"""How many tags are looked at for the nearest."""
 MOST_EFFORT = 1_000_000
 """Pairs of characters that are compared: long tags, chosen well, cost a second otherwise."""
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
@@ -50,7 +53,15 @@ def near_tags(wanted: str, tags: Sequence[str]) -> tuple[str, ...]:
         if effort > MOST_EFFORT:
             break
         compared.append(tag)
-    return tuple(get_close_matches(wanted, compared, n=NEAR, cutoff=0.5))
+    near = get_close_matches(wanted, compared, CLOSE, 0.5)
+    return tuple(sorted(near, key=lambda tag: _apart(wanted, tag))[:NEAR])
+
+
+def _apart(wanted: str, tag: str) -> tuple[float, list[int]]:
+    """Order by likeness of the text, then by how far the numbers in it lie apart."""
+    likeness = SequenceMatcher(None, wanted, tag).ratio()
+    numbers = zip(_NUMBER.findall(wanted), _NUMBER.findall(tag), strict=False)
+    return -likeness, [abs(int(one) - int(other)) for one, other in numbers]
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
