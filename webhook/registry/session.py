@@ -178,7 +178,8 @@ class Session:
     def _refused_again(self, challenge: Challenge | None) -> Outcome:
         if challenge is not None and challenge.scheme is Scheme.BEARER:
             if challenge.parameters.get("error"):
-                return self.fails(Cause.DENIED_OR_MISSING, "the token that it gave was not accepted")
+                refused = "the token that it gave was not accepted"
+                return self.fails(Cause.DENIED_OR_MISSING, refused)
             if not self.sent:
                 return self.fails(Cause.CREDENTIALS_MISSING, "it takes no anonymous token")
         return self.fails(Cause.CREDENTIALS_REJECTED if self.sent else Cause.CREDENTIALS_MISSING)
