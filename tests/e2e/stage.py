@@ -47,6 +47,12 @@ class Registries:
 
     def policies(self, folder: Path, vantage: str) -> list[Path]:
         """Write the policies of a server that reaches them from `vantage`."""
+        strict = folder / "strict.yaml"
+        strict.write_text(json.dumps(_STRICT_POLICY), encoding="utf-8")
+        return [DEFAULT_POLICY, self.config(folder, vantage), strict]
+
+    def config(self, folder: Path, vantage: str, *more: Manifest) -> Path:
+        """Write how nodes see them, and what is given of `more` registries."""
         tokens = self.token.tokens
         assert tokens is not None
         entries = [
@@ -58,6 +64,7 @@ class Registries:
                 "tokenServices": [f"127.0.0.1:{tokens.port}"],
             },
             {"match": self.shaky.host, "plainHTTP": True},
+            *more,
         ]
         config = {
             "apiVersion": "pullproof.dev/v1alpha1",
@@ -68,10 +75,9 @@ class Registries:
         if vantage == "pod":
             # It is the default, which is what the test is about.
             del config["spec"]["vantage"]  # type: ignore[attr-defined]
-        files = {"registries.yaml": config, "strict.yaml": _STRICT_POLICY}
-        for name, content in files.items():
-            (folder / name).write_text(json.dumps(content), encoding="utf-8")
-        return [DEFAULT_POLICY, *(folder / name for name in files)]
+        path = folder / "registries.yaml"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,12 @@ import json
 import os
 import re
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -23,32 +20,32 @@ from certs.authority import issue as sign
 from certs.authority import new_authority
 from certs.bundle import verifies
 from tests.e2e.harness import Cluster, Completed, Registry, push_image
-from tests.e2e.harness.process import HOST, Daemon, free_port
+from tests.e2e.installation import (
+    BASE,
+    OURS,
+    PULLPROOF,
+    Installation,
+    ca_bundle,
+    issue,
+    template,
+)
 
-BASE = Path(__file__).parents[2] / "deploy" / "base"
 PAGE = BASE.parents[1] / "docs" / "install.md"
-OURS = "pullproof"
-CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/pullproof"
-PULLPROOF = [sys.executable, "-m", "webhook"]
 
 
 @dataclass(frozen=True)
 class Installed:
-    """The installation: what kubectl said of it, and the server that acts as its account."""
+    """The installation, and a registry with one image."""
 
-    cluster: Cluster
-    applied: Completed
-    caBundles: tuple[str, str]  # noqa: N815  # the field's own name: before and after an apply
-    account: Path
-    tls: Path
-    ops: str
+    base: Installation
     registry: Registry
 
+    @property
+    def cluster(self) -> Cluster:
+        return self.base.cluster
+
     def reviews(self) -> int:
-        """Count the reviews that the server has answered."""
-        text = httpx.get(f"{self.ops}/metrics", trust_env=False).text
-        found = re.findall(r"^pullproof_reviews_total\{.*\} (\S+)$", text, re.MULTILINE)
-        return sum(int(float(number)) for number in found)
+        return self.base.server.reviews()
 
     @property
     def good(self) -> str:
@@ -68,130 +65,20 @@ def installed(
     cluster: Cluster, registry: Registry, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installed]:
     push_image(registry, "team/app", "1")
-    folder = tmp_path_factory.mktemp("install")
-    server: Daemon | None = None
-    try:
-        applied = cluster.kubectl("apply", "-k", str(BASE), "--validate=strict", check=True)
-        account = cluster.token_kubeconfig(OURS, OURS)
-        wait_for_rights(cluster, account, OURS)
-        tls = folder / "tls"
-        issue(account, tls)
-        before = ca_bundle(cluster)
-        cluster.kubectl("apply", "-k", str(BASE), check=True)
-        bundles = (before, ca_bundle(cluster))
-        port, ops = free_port(), free_port()
-        server = Daemon(
-            "serve",
-            [*PULLPROOF, *serve_args(folder, registry, tls, port, ops), f"--kubeconfig={account}"],
-            folder=folder,
-        )
-        server.start()
-        url = f"http://{HOST}:{ops}"
-        server.wait_until(lambda: is_ready(url))
-        # The one change: nothing routes a Service's address to this machine's processes.
-        webhook = {"url": f"https://{HOST}:{port}/validate", "caBundle": bundles[1]}
-        patch = [{"op": "replace", "path": "/webhooks/0/clientConfig", "value": webhook}]
-        cluster.kubectl(
-            *("patch", "validatingwebhookconfiguration", OURS, "--type=json"),
-            f"--patch={json.dumps(patch)}",
-            check=True,
-        )
-        it = Installed(cluster, applied, bundles, account, tls, url, registry)
-        # With failurePolicy Ignore a webhook that is not called yet lets everything pass.
-        server.wait_until(
-            lambda: it.create(pod("probe", it.bad), "default", "--dry-run=server").returncode != 0
-        )
-        yield it
-    finally:
-        if server is not None:
-            server.stop()
-        # The way out, as docs/install.md tells it: while the webhook is down.
-        cluster.kubectl("delete", "validatingwebhookconfiguration", OURS, check=True)
-        cluster.kubectl("delete", "-k", str(BASE), "--ignore-not-found", "--wait=false")
-
-
-def wait_for_rights(cluster: Cluster, account: Path, namespace: str) -> None:
-    """Wait until the API server has taken up what was bound a moment ago."""
-    end = time.monotonic() + 10
-    for words in (
-        ("create", "secrets"),
-        ("update", "secrets/pullproof-tls"),
-        ("patch", "validatingwebhookconfigurations/pullproof"),
-    ):
-        asked = ("auth", "can-i", *words, f"--namespace={namespace}")
-        while cluster.kubectl(*asked, kubeconfig=account).stdout.strip() != "yes":
-            assert time.monotonic() < end, words
-            time.sleep(0.1)
-
-
-def issue(account: Path, *folders: Path) -> list[str]:
-    """Run what the init container runs, as its account, in as many processes at once."""
-    running = [
-        subprocess.Popen(
-            [
-                *(*PULLPROOF, "certs", "issue", f"--secret={OURS}/pullproof-tls"),
-                *("--service=pullproof", f"--names={HOST}", f"--webhook-configuration={OURS}"),
-                *(f"--kubeconfig={account}", f"--dir={folder}"),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for folder in folders
-    ]
-    said = [process.communicate(timeout=30) for process in running]
-    assert [errors for _, errors in said] == ["" for _ in running]
-    return [out for out, _ in said]
-
-
-def serve_args(folder: Path, registry: Registry, tls: Path, port: int, ops: int) -> list[str]:
-    """Return the Deployment's own arguments, its paths and addresses put where we may."""
-    policies = folder / "policies"
-    policies.mkdir()
-    (policies / "default.yaml").write_text((BASE / "policies" / "default.yaml").read_text())
-    (policies / "registries.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "pullproof.dev/v1alpha1",
-                "kind": "RegistryConfig",
-                "metadata": {"name": "nodes"},
-                "spec": {
-                    "vantage": "node",
-                    "nodeCredentials": "none",
-                    "registries": [{"match": registry.host, "plainHTTP": True}],
-                },
-            }
-        )
-    )
-    [container] = template()["spec"]["containers"]
-    here = {
-        "0.0.0.0:8443": f"{HOST}:{port}",
-        "0.0.0.0:8080": f"{HOST}:{ops}",
-        "/run/pullproof/tls": str(tls),
-        "/etc/pullproof/policies": str(policies),
+    nodes = tmp_path_factory.mktemp("install") / "registries.yaml"
+    config = {
+        "apiVersion": "pullproof.dev/v1alpha1",
+        "kind": "RegistryConfig",
+        "metadata": {"name": "nodes"},
+        "spec": {
+            "vantage": "node",
+            "nodeCredentials": "none",
+            "registries": [{"match": registry.host, "plainHTTP": True}],
+        },
     }
-    arguments = container["args"]
-    for there, local in here.items():
-        arguments = [argument.replace(there, local) for argument in arguments]
-    return list(arguments)
-
-
-def template() -> dict[str, Any]:
-    deployment = yaml.safe_load((BASE / "deployment.yaml").read_text())
-    found: dict[str, Any] = deployment["spec"]["template"]
-    return found
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", trust_env=False).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
-
-
-def ca_bundle(cluster: Cluster) -> str:
-    found: str = cluster.get(CONFIGURATION)["webhooks"][0]["clientConfig"].get("caBundle", "")
-    return found
+    nodes.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with Installation(cluster, [nodes]) as base:
+        yield Installed(base, registry)
 
 
 def pod(name: str, image: str, **metadata: Any) -> dict[str, Any]:
@@ -209,10 +96,10 @@ def owned_by_a_controller() -> list[dict[str, Any]]:
 
 
 def test_every_manifest_is_accepted_and_warned_of_by_nobody(installed: Installed) -> None:
-    lines = installed.applied.stdout.splitlines()
+    lines = installed.base.applied.stdout.splitlines()
     assert len(lines) == 12
     assert all(line.endswith(" created") for line in lines)
-    assert installed.applied.stderr == ""
+    assert installed.base.applied.stderr == ""
 
 
 def test_pod_security_admits_the_pods_and_would_not_admit_others(installed: Installed) -> None:
@@ -236,7 +123,7 @@ def test_the_controllers_make_both_replicas(installed: Installed) -> None:
 
 
 def test_an_apply_leaves_the_ca_bundle_alone(installed: Installed) -> None:
-    before, after = installed.caBundles
+    before, after = installed.base.ca_bundles
     assert before == after
     secret = installed.cluster.get(f"/api/v1/namespaces/{OURS}/secrets/pullproof-tls")
     leaf = base64.b64decode(secret["data"]["tls.crt"])
@@ -346,14 +233,14 @@ def test_the_first_check_of_the_page_says_what_the_page_says(installed: Installe
 
 
 def test_the_account_may_look_where_the_certificate_stands(installed: Installed) -> None:
-    names = {"$(POD_NAMESPACE)": OURS, "/run/pullproof/tls": str(installed.tls)}
+    names = {"$(POD_NAMESPACE)": OURS, "/run/pullproof/tls": str(installed.base.tls)}
     variables = {
         each["name"]: names.get(each["value"], each["value"].replace("$(POD_NAMESPACE)", OURS))
         for each in template()["spec"]["containers"][0]["env"]
         if "value" in each
     }
     status = subprocess.run(
-        [*PULLPROOF, "certs", "status", f"--kubeconfig={installed.account}"],
+        [*PULLPROOF, "certs", "status", f"--kubeconfig={installed.base.account}"],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -361,13 +248,13 @@ def test_the_account_may_look_where_the_certificate_stands(installed: Installed)
     )
     assert (status.returncode, status.stderr) == (0, "")
     assert f"Secret {OURS}/pullproof-tls\n" in status.stdout
-    assert f"{installed.tls}\n" in status.stdout
+    assert f"{installed.base.tls}\n" in status.stdout
 
 
 def test_an_expired_certificate_is_replaced_while_the_server_runs(
     installed: Installed, namespace: str, tmp_path: Path
 ) -> None:
-    old = installed.tls.joinpath("tls.crt").read_bytes()
+    old = installed.base.tls.joinpath("tls.crt").read_bytes()
     long_ago = datetime.now(UTC) - timedelta(days=400)
     expired = new_authority(now=long_ago)
     pair = sign(expired, ["pullproof.pullproof.svc"], now=long_ago)
@@ -376,9 +263,9 @@ def test_an_expired_certificate_is_replaced_while_the_server_runs(
     secret = ("secret", "pullproof-tls", f"--namespace={OURS}")
     installed.cluster.kubectl("patch", *secret, f"--patch={json.dumps(patch)}", check=True)
 
-    said = issue(installed.account, installed.tls, tmp_path)
+    said = issue(installed.base.account, installed.base.tls, tmp_path)
 
-    new = installed.tls.joinpath("tls.crt").read_bytes()
+    new = installed.base.tls.joinpath("tls.crt").read_bytes()
     assert new == tmp_path.joinpath("tls.crt").read_bytes() != old
     assert sum("replaced (the certificate ends at" in out for out in said) == 1
     bundle = base64.b64decode(ca_bundle(installed.cluster))

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from tests.e2e.harness import Cluster
-from tests.e2e.test_install import BASE, PAGE
+from tests.e2e.installation import BASE
+from tests.e2e.test_install import PAGE
 
 
 def test_every_overlay_of_the_page_renders(cluster: Cluster, tmp_path: Path) -> None:

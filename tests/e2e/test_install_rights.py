@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Cluster
-from tests.e2e.test_install import BASE, OURS, wait_for_rights
+from tests.e2e.installation import BASE, OURS, wait_for_rights
 
 
 @pytest.fixture

@@ -165,6 +165,6 @@ def test_a_dry_run_on_the_server_is_judged_alike_and_stores_nothing(
 
 
 def test_every_golden_text_belongs_to_a_test() -> None:
-    sources = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    sources = "".join(path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
     stray = [path.name for path in GOLDENS.iterdir() if f'"{path.stem}"' not in sources]
     assert stray == []

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 import bcrypt
 import httpx
 
-from tests.e2e.harness.pki import Authority, client_context
+from tests.e2e.harness.pki import LOOPBACK, Authority, client_context
 from tests.e2e.harness.process import HOST, Daemon, free_port
 from tests.e2e.harness.tokens import ISSUER, SERVICE, Rule, TokenServer
 from tests.parts import locate
@@ -50,6 +50,8 @@ class Request:
 class Registry:
     """A real registry; `users` makes it ask for Basic, `tokens` for Bearer, neither for nothing.
 
+    With `tls` its certificate holds `names` besides the addresses of loopback.
+
     `host` is what stands in image names, `ca` what a client must trust. Images
     are pushed as an account of its own, which may do everything. Its images and
     its port survive `stop()` and `start()`.
@@ -61,6 +63,7 @@ class Registry:
         users: Mapping[str, str] | None = None,
         tokens: TokenServer | None = None,
         tls: Authority | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         if users is not None and tokens is not None:
             msg = "a registry asks for Basic or for Bearer, not for both"
@@ -76,6 +79,7 @@ class Registry:
             name = f"test-pusher-{self.port}"
             self.pusher = Credentials(name, secrets.token_hex(8))
         self._users = users
+        self._names = names
         self._daemon: Daemon | None = None
         self._seen = 0
 
@@ -180,7 +184,7 @@ class Registry:
             "draintimeout": "1s",
         }
         if self.ca is not None:
-            identity = self.ca.server("registry")
+            identity = self.ca.server("registry", (*LOOPBACK, *self._names))
             http["tls"] = {"certificate": str(identity.cert), "key": str(identity.key)}
         configuration: dict[str, Any] = {
             "version": "0.1",

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import yaml
 
 from tests.e2e.harness.cluster import Cluster
 from tests.e2e.harness.manifests import pod
@@ -23,7 +24,9 @@ from tests.e2e.harness.process import HOST, Daemon, DaemonError
 
 NAME = "images.pullproof.dev"
 SYSTEM = "pullproof-system"
-ACCOUNT = "pullproof"
+# Not the name of deploy/base's own account and role, which come and go in the same cluster.
+ACCOUNT = "pullproof-test"
+RIGHTS = Path(__file__).parents[3] / "deploy" / "base" / "rbac.yaml"
 SERVED_BY = "test.pullproof.dev/served-by"
 
 _SERVING = re.compile(
@@ -39,7 +42,7 @@ _WORKLOADS: tuple[tuple[str, list[str]], ...] = (
 
 
 class Webhook:
-    """A server that reads `cluster` as a ServiceAccount that may get three kinds by name.
+    """A server that reads `cluster` as a ServiceAccount with the ClusterRole of deploy/base.
 
     It is asked about the namespaces that carry `label` only, so that several can
     serve one cluster, and tests of other things none.
@@ -183,14 +186,16 @@ def _configuration(name: str, url: str, ca: bytes, label: dict[str, str]) -> dic
 
 
 def _allow_account(cluster: Cluster) -> None:
-    """Let the account read single Secrets, ServiceAccounts and Namespaces, and nothing else."""
+    """Let the account do what deploy/base lets its own do in the whole cluster."""
     if cluster.get(f"/api/v1/namespaces/{SYSTEM}"):
         return
     cluster.create_namespace(SYSTEM)
     run = cluster.kubectl
     run("create", "serviceaccount", ACCOUNT, f"--namespace={SYSTEM}", check=True)
-    resources = "--resource=secrets,serviceaccounts,namespaces"
-    run("create", "clusterrole", ACCOUNT, "--verb=get", resources, check=True)
+    documents = yaml.safe_load_all(RIGHTS.read_text(encoding="utf-8"))
+    [role] = [document for document in documents if document["kind"] == "ClusterRole"]
+    role["metadata"] = {"name": ACCOUNT}
+    run("create", "-f-", stdin=json.dumps(role), check=True)
     bind_account(cluster)
 
 
