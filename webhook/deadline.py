@@ -20,6 +20,10 @@ class Deadline:
         """Return the seconds that are left, never less than zero."""
         return max(0.0, self.at - time.monotonic())
 
+    def share(self, part: float) -> "Deadline":
+        """Return the deadline that lies after ``part`` (0 to 1) of the seconds that are left."""
+        return Deadline.after(self.left() * part)
+
     @property
     def passed(self) -> bool:
         """Tell whether no time is left."""

@@ -47,6 +47,7 @@ class Flights(Generic[Answer]):
         self._lock = threading.RLock()
         self._kept: OrderedDict[Hashable, _Kept[Answer]] = OrderedDict()
         self._flights: dict[Hashable, _Flight[Answer]] = {}
+        self._closed = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
 
     def read(
@@ -58,11 +59,13 @@ class Flights(Generic[Answer]):
         fresh: bool = False,
     ) -> Answer | None:
         """Return an answer, or None when ``deadline`` (or :meth:`close`) came first."""
-        while not deadline.passed:
+        while True:
             with self._lock:
                 kept = None if fresh else self._still_kept(key)
                 if kept is not None:
                     return kept.answer
+                if deadline.passed or self._closed:
+                    return None
                 flight = self._join(key, ask, deadline, fresh=fresh)
             try:
                 answer = flight.future.result(timeout=deadline.left())
@@ -72,10 +75,11 @@ class Flights(Generic[Answer]):
             # to those who have time left.
             if self._keeps(answer) or not flight.deadline.passed or flight.deadline >= deadline:
                 return answer
-        return None
 
     def close(self) -> None:
         """Take no more requests; those under way end by their own deadlines."""
+        with self._lock:
+            self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _still_kept(self, key: Hashable) -> _Kept[Answer] | None:

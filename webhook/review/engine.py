@@ -35,6 +35,12 @@ FAULTS = {
 }
 
 
+FIRST_LOOK = 0.6
+"""The part of a review's time that its first look may take."""
+FOR_THE_NODES = 0.1
+"""The part of a look that is kept for the nodes, which are looked at after a failure."""
+
+
 class Asker(Protocol):
     """Who asks registries; :class:`webhook.registry.resolver.Resolver` does."""
 
@@ -79,15 +85,19 @@ class Engine:
     def judge(self, workload: Workload, deadline: Deadline, today: date) -> Judgement:
         """Judge every image of ``workload`` by ``deadline``; never raises for what it finds.
 
-        What would be denied is asked anew first: no denial rests on an old answer.
+        What would be denied is asked anew first: no denial rests on an old answer. A
+        first look ends early, so that a silent registry leaves time to prove what
+        the others said; where it cut something short, a second one goes to the end.
         """
         if workload.template_unchanged:
             return Judgement(workload, (), ())
         labels = self._labels(workload, deadline)
         rules = [self._rules(workload, use, labels, today) for use in workload.inputs.images]
-        judgement = self._judged(workload, rules, deadline, denial=False)
-        if any(_rests_on_answers(finding) for finding in judgement.findings):
-            return self._judged(workload, rules, deadline, denial=True)
+        look = deadline.share(FIRST_LOOK)
+        judgement = self._judged(workload, rules, look, denial=False)
+        denied = any(_rests_on_answers(finding) for finding in judgement.findings)
+        if denied or _cut_short(judgement):
+            return self._judged(workload, rules, deadline, denial=denied)
         return judgement
 
     def _judged(
@@ -183,7 +193,7 @@ class Engine:
         answers = dict(
             zip(
                 questions,
-                self.asker.predict_all(questions, deadline, denial=denial) if questions else (),
+                self._answers(questions, deadline, denial=denial),
                 strict=True,
             )
         )
@@ -198,6 +208,15 @@ class Engine:
             self._with_nodes(Judged(pod, use, credentials_for(pod, use), outcome), nodes)
             for use, outcome in outcomes.items()
         )
+
+    def _answers(
+        self, questions: Sequence[Question], deadline: Deadline, *, denial: bool
+    ) -> Sequence[Outcome]:
+        """Ask the registries, and leave time for the nodes to be looked at afterwards."""
+        if not questions:
+            return ()
+        by = deadline.share(1 - FOR_THE_NODES)
+        return self.asker.predict_all(questions, by, denial=denial)
 
     @staticmethod
     def _with_nodes(judged: Judged, nodes: Nodes | Unreadable) -> Judged:
@@ -268,6 +287,12 @@ def _circumstances(workload: Workload, use: ImageUse, unchanged: Pulled) -> Circ
         controller_owned=workload.controller_owned,
         unchanged=(use.written, use.pull_policy) in unchanged,
     )
+
+
+def _cut_short(judgement: Judgement) -> bool:
+    """Tell whether a question was still under way when the look ended."""
+    outcomes = (judged.outcome for judged in judgement.images)
+    return any(o.cause is Cause.DEADLINE and not o.asked_at for o in outcomes)
 
 
 _OF_THE_TEXT = frozenset(
