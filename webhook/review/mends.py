@@ -1,11 +1,14 @@
 """Sentences that depend on more than one fact of a finding."""
 
+import re
+
 from webhook.cluster.view import Absent
 from webhook.images.reference import Reference, parse
 from webhook.registry.outcome import Pull
 from webhook.review.subject import NAME_LIMIT, Subject, can_be_named
 from webhook.review.words import quoted, shown
 
+_ONE_MEANT = re.compile(r"did you mean ([^ ?]+)\?")
 SCHEMES = ("https://", "http://", "docker://", "oci://")
 
 # -- invalid-reference, image-not-found -----------------------------------------------------
@@ -56,6 +59,14 @@ def tag_quick(s: Subject) -> str:
     """Name the tags that are near."""
     near = s.outcome.tags
     return f"near: {', '.join(near)}" if near else "correct the tag, or push it"
+
+
+def meant_host(s: Subject) -> str:
+    """Write the image with the registry that was meant, where only one can have been."""
+    meant = _ONE_MEANT.fullmatch(s.outcome.detail)
+    if meant is None or not s.written.startswith(s.host):
+        return "correct the registry's name"
+    return f"write {shown(meant[1] + s.written[len(s.host) :])}"
 
 
 # -- pull-denied ----------------------------------------------------------------------------
@@ -122,6 +133,13 @@ def create_or_not(s: Subject) -> str:
     if s.outcome.pull is Pull.OK:
         return "create it, or remove the name: this image is pulled without it"
     return "create it, or correct its name"
+
+
+def other_type(s: Subject) -> str:
+    """Say what to do about a secret that is no pull secret: it may not be needed at all."""
+    if s.outcome.pull is Pull.OK:
+        return "remove the name: this image is pulled without it"
+    return "name one of type kubernetes.io/dockerconfigjson"
 
 
 def create_named(s: Subject) -> str:

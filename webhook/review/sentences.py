@@ -187,7 +187,7 @@ SENTENCES: Mapping[Cause, Said] = {
     ),
     Cause.HOST_MISSPELLED: _say(
         lambda s: f"there is no host {s.host} ({s.detail or 'it looks misspelt'})",
-        "correct the registry's name",
+        mends.meant_host,
     ),
     Cause.DNS_NOT_FOUND: _say(
         lambda s: f"there is no host {s.host}",
@@ -314,6 +314,8 @@ SENTENCES: Mapping[Cause, Said] = {
             f"kubectl create serviceaccount {shell_word(s.finding.secret)} "
             f"-n {shell_word(s.judged.pod.namespace)}"
         ),
+        "",
+        "create it, or correct its name",
     ),
     Cause.SECRET_IN_OTHER_NAMESPACE: _say(
         lambda s: f"secret {s.secret} is in another namespace, and pods cannot use it from there",
@@ -323,7 +325,7 @@ SENTENCES: Mapping[Cause, Said] = {
         lambda s: f"secret {s.secret} is of type {s.secret_type}: the kubelet ignores it here",
         Subject.attach_secret,
         "",
-        "name one of type kubernetes.io/dockerconfigjson",
+        mends.other_type,
     ),
     Cause.SECRET_MALFORMED: _say(
         lambda s: f"secret {s.secret} has no content of its type: the kubelet ignores it",
