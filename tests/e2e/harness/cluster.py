@@ -15,6 +15,7 @@ import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.e2e.harness.audit import AuditLog
 from tests.e2e.harness.kubectl import (
     Completed,
     kubectl_in_terminal,
@@ -69,6 +70,7 @@ class Cluster:
                 trust_env=False,
             )
         )
+        self.audit = AuditLog(self.folder)
         etcd_url = f"http://{HOST}:{free_port()}"
         etcd, apiserver = self._etcd(etcd_url), self._apiserver(etcd_url)
         self._controllers = self._controller_manager()
@@ -129,6 +131,7 @@ class Cluster:
                 # A loopback address is no endpoint that its reconciler would write.
                 "--endpoint-reconciler-type=none",
                 "--allow-privileged=true",
+                *self.audit.flags,
                 *self._extra,
             ],
             folder=self.folder,

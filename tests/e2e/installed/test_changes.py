@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from tests.e2e.harness import Cluster, Registry, push_image
 from tests.e2e.harness.manifests import deployment, with_secrets
 from tests.e2e.harness.process import HOST
-from tests.e2e.installation import Installation
+from tests.e2e.installation import OURS, Installation
 from tests.e2e.stage import Registries, Terminal
 
 
@@ -55,6 +55,7 @@ def test_a_label_and_a_scale_ask_nobody_while_the_registry_is_down(
     # One that remembers no answer: it would have to ask.
     with installation.serving() as server:
         before = server.reviews()
+        asked = cluster.audit.requests_of(OURS, OURS)
         with knocks_counted(registries.shaky) as callers:
             cart["metadata"]["labels"] = {"owner": "team-checkout"}
             [labelled] = terminal.apply(cart)
@@ -68,6 +69,9 @@ def test_a_label_and_a_scale_ask_nobody_while_the_registry_is_down(
         pods = cluster.get(f"/api/v1/namespaces/{globex}/pods?labelSelector=app%3Dcart")["items"]
         # The Deployment's new label; its scale is a subresource, and no Pod is ours to judge.
         assert server.reviews() >= before + 1
+        # Neither a secret nor an account nor a node was read for them.
+        assert asked
+        assert cluster.audit.requests_of(OURS, OURS) == asked
     assert (labelled.returncode, scaled.returncode) == (0, 0)
     assert len(pods) == 3
     assert callers == []
@@ -106,3 +110,15 @@ def test_a_server_side_dry_run_of_an_unchanged_object_asks_nobody(
     assert done.returncode == 0
     assert registries.basic.requests == []
     terminal.compare("dry-run-of-an-unchanged-object")
+
+
+def test_a_good_image_without_a_secret_costs_one_read_by_name(
+    installation: Installation, globex: str, registries: Registries
+) -> None:
+    cluster = installation.cluster
+    moved = deployment(globex, "moved", f"{registries.open.host}/team/web:1.27")
+    with installation.serving():
+        asked = len(cluster.audit.requests_of(OURS, OURS))
+        cluster.kubectl("create", "-f-", stdin=json.dumps(moved), check=True)
+        new = cluster.audit.requests_of(OURS, OURS)[asked:]
+    assert new == [f"get /api/v1/namespaces/{globex}/serviceaccounts/default"]
