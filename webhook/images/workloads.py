@@ -72,18 +72,6 @@ class PodInputs:
     images: tuple[ImageUse, ...]
     node_selection: str = ""
 
-    def pulls_like(self, use: ImageUse, other: "PodInputs") -> bool:
-        """Tell whether ``other`` pulled the image of ``use`` with the same inputs."""
-        same_pod = (self.secrets, self.service_account, self.node_selection) == (
-            other.secrets,
-            other.service_account,
-            other.node_selection,
-        )
-        return same_pod and any(
-            (use.written, use.pull_policy) == (before.written, before.pull_policy)
-            for before in other.images
-        )
-
 
 def pod_spec_path(group: str, kind: str) -> tuple[str, ...] | None:
     """Return where the pod's spec stands in an object of that kind; None for other kinds."""
