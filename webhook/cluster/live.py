@@ -131,8 +131,12 @@ class LiveView:
             if answer.status != HTTPStatus.OK:
                 why = answer.why or f"the API server answers {answer.status}"
                 return Unreadable(Cause.CLUSTER_UNAVAILABLE, f"cannot list nodes: {why}")
-            nodes += [node_of(item) for item in answer.body.get("items") or ()]
-            token = (answer.body.get("metadata") or {}).get("continue")
+            items, metadata = answer.body.get("items"), answer.body.get("metadata")
+            if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
+                why = "cannot list nodes: the answer is no list of nodes"
+                return Unreadable(Cause.CLUSTER_UNAVAILABLE, why)
+            nodes += map(node_of, items)
+            token = metadata.get("continue") if isinstance(metadata, dict) else None
             if not token:
                 return Nodes(tuple(nodes))
             page["_continue"] = token
