@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -185,6 +186,16 @@ def test_the_text_can_be_read(registry: Registry) -> None:
     assert "  credentials  none: the pull is anonymous" in lines
     assert "  pull         fails: tag-not-found (PP-103)" in lines
     assert f"use {registry.host}/shop/web:1.27 (near: 1.27, 1.28), or push the tag" in lines[-1]
+
+
+def test_the_readmes_example_is_what_is_printed(registry: Registry, tmp_path: Path) -> None:
+    secret = config(tmp_path / "config.json", (registry.host, "shop", "open-sesame"))
+    done = run("inspect", "--docker-config", secret, f"{registry.host}/shop/api:2.1")
+    printed = done.stdout.replace(f"http://{registry.host}", "https://registry.corp")
+    printed = printed.replace(registry.host, "registry.corp")
+    printed = re.sub(r"(sha256:[0-9a-f]{8})[0-9a-f]{56}", r"\1…", printed)
+    _, _, example = (REPO / "README.md").read_text().partition("$ pullproof inspect ")
+    assert printed == example.partition("\n")[2].partition("```")[0]
 
 
 def test_offline_contacts_nobody_and_is_quick(tmp_path: Path) -> None:
