@@ -15,6 +15,9 @@ from tests.unit.review_kit import (
     use_of,
 )
 from webhook.cluster.view import ServiceAccount, Unreadable
+from webhook.credentials import keyring
+from webhook.credentials.dockerconfig import entries_of
+from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
 from webhook.images.workloads import ImageUse, Place, PodInputs, PullPolicy
 from webhook.policy.action import Action
@@ -22,6 +25,7 @@ from webhook.policy.files import PolicySet, load
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.settings import NodeCredentials, RegistrySettings
 from webhook.review.engine import Engine, Judgement, Workload
+from webhook.rules import facts
 
 TODAY = date(2026, 11, 20)
 GONE = Outcome(Pull.FAILS, Cause.TAG_NOT_FOUND, before_credentials=True, tag_count=3)
@@ -161,6 +165,27 @@ def test_each_image_is_asked_once() -> None:
 
 def update(before: PodInputs, after: PodInputs, kind: str = "Pod") -> Workload:
     return Workload("shop", kind, "web", after, operation="UPDATE", before=before)
+
+
+def test_a_secret_is_decoded_as_often_for_many_images_as_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[str] = []
+
+    def counting(secret: Secret) -> object:
+        decoded.append(secret.name)
+        return entries_of(secret)
+
+    monkeypatch.setattr(facts, "entries_of", counting)
+    monkeypatch.setattr(keyring, "entries_of", counting)
+    counts = []
+    for many in (1, 40):
+        decoded.clear()
+        images = [f"ghcr.io/acme/app:{n}" for n in range(many)]
+        view = FakeView(secrets={"regcred": docker_secret("regcred")})
+        judge(workload(*images, secrets=("regcred",)), view)
+        counts.append(len(decoded))
+    assert counts[0] == counts[1] > 0
 
 
 def test_an_update_that_leaves_the_template_as_it_is_asks_nobody_anything() -> None:

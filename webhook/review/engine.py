@@ -184,8 +184,9 @@ class Engine:
     ) -> tuple[Judged, ...]:
         """Find out what the pull of each image comes to; registries are asked side by side."""
         known = {use: outcome for use in uses if (outcome := _known(pod, use)) is not None}
+        tried = {use: credentials_for(pod, use) for use in uses}
         asked = {
-            use: Question(use.reference, credentials_for(pod, use))
+            use: Question(use.reference, tried[use])
             for use in uses
             if use not in known and isinstance(use.reference, Reference)
         }
@@ -205,7 +206,7 @@ class Engine:
         looks = any(matters(use, outcome) for use, outcome in outcomes.items())
         nodes = self.view.nodes(deadline) if looks else Nodes()
         return tuple(
-            self._with_nodes(Judged(pod, use, credentials_for(pod, use), outcome), nodes)
+            self._with_nodes(Judged(pod, use, tried[use], outcome), nodes)
             for use, outcome in outcomes.items()
         )
 

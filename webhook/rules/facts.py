@@ -1,5 +1,6 @@
 """What the rules look at: one image of one pod with all that was learned of it."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
@@ -20,16 +21,16 @@ class NamedSecret:
     name: str
     field: str
     state: Secret | Absent | Unreadable
+    is_usable: bool = dataclasses.field(init=False)
+    """Whether the kubelet reads credentials from it."""
+    is_broken: bool = dataclasses.field(init=False)
+    """Whether it holds an entry that breaks every pull of the pod."""
 
-    @property
-    def is_usable(self) -> bool:
-        """Tell whether the kubelet reads credentials from it."""
-        return isinstance(self.state, Secret) and entries_of(self.state) is not None
-
-    @property
-    def is_broken(self) -> bool:
-        """Tell whether it holds an entry that breaks every pull of the pod."""
-        return isinstance(self.state, Secret) and isinstance(entries_of(self.state), Undecodable)
+    def __post_init__(self) -> None:
+        # Decoded once: every image of the pod asks, and a secret can hold a megabyte.
+        entries = entries_of(self.state) if isinstance(self.state, Secret) else None
+        object.__setattr__(self, "is_usable", entries is not None)
+        object.__setattr__(self, "is_broken", isinstance(entries, Undecodable))
 
 
 @dataclass(frozen=True, slots=True)
