@@ -26,7 +26,7 @@ from webhook.registry.manifest import OCI_MANIFEST
 from webhook.registry.outcome import Cause, Pull
 from webhook.registry.settings import Depth, Egress, RegistryEntry, RegistrySettings
 from webhook.registry.transport import Transport
-from webhook.registry.wire import Ask, Reply, Trouble
+from webhook.registry.wire import Ask, Reply, Trouble, Trust
 
 LOCAL = RegistrySettings(connect=5.0, egress=Egress(local=True))
 GOOD = answer("200 OK", b"", "Content-Type: x/y")
@@ -62,8 +62,17 @@ def cause_of(got: Reply | Trouble) -> Cause | None:
     return got.cause if isinstance(got, Trouble) else None
 
 
-def get(transport: Transport, url: str, seconds: float = SOON, **ask: object) -> Reply | Trouble:
-    asked = Ask("GET", url, limit=1000, **ask)  # type: ignore[arg-type]
+def get(
+    transport: Transport,
+    url: str,
+    seconds: float = SOON,
+    *,
+    ca: Path | None = None,
+    verify: bool = True,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Reply | Trouble:
+    trust = Trust(verify, (ca,) if ca is not None else ())
+    asked = Ask("GET", url, headers, limit=1000, trust=trust)
     return transport.send(asked, Deadline.after(seconds))
 
 

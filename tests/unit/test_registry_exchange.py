@@ -794,7 +794,7 @@ def test_a_loopback_registry_that_speaks_plain_http_is_asked_so() -> None:
     plain = Trouble(Cause.PLAIN_HTTP)
     played = play(lambda a: plain if a.url.startswith("https") else found(), local)
     assert [ask.url.partition(":")[0] for ask in played.asks] == ["https", "http"]
-    assert not any(ask.verify for ask in played.asks)
+    assert not any(ask.trust.verify for ask in played.asks)
     assert played.outcome.pull is Pull.OK
 
 
@@ -806,7 +806,7 @@ def test_no_other_registry_falls_back_to_plain_http() -> None:
 def test_the_certificate_of_another_host_than_loopback_is_always_looked_at() -> None:
     away = reply(302, location="https://cdn.example/x")
     played = play(in_turn(away, found()), target("localhost:5000/acme/app:1"))
-    assert [ask.verify for ask in played.asks] == [False, True]
+    assert [ask.trust.verify for ask in played.asks] == [False, True]
 
 
 def test_the_scheme_of_a_host_that_no_socket_can_dial_is_told_as_such() -> None:

@@ -32,7 +32,7 @@ from webhook.registry.token import (
     scopes_of,
     token_of,
 )
-from webhook.registry.wire import Ask, Reply, Steps, Trouble, shown_url
+from webhook.registry.wire import Ask, Reply, Steps, Trouble, Trust, shown_url
 
 MAX_ATTEMPTS = 5
 """How often containerd sends one request, whatever makes it send it again."""
@@ -144,7 +144,8 @@ class Session:
         origin = origin_of(ask.url)
         # containerd uses a loopback registry's lenience for every host; here for loopback alone.
         verify = self._endpoint.verify or origin is None or not is_loopback(origin.host)
-        reply = yield replace(ask, verify=verify, ca=self._endpoint.ca)
+        ca = (self._endpoint.ca,) if self._endpoint.ca else ()
+        reply = yield replace(ask, trust=Trust(verify, ca))
         status = reply.status if isinstance(reply, Reply) else None
         trouble = reply.cause if isinstance(reply, Trouble) else None
         shown = shown_url(ask.url, own=own)

@@ -5,10 +5,10 @@ speaks plain HTTP says ``HTTP/``, and containerd looks for just that.
 """
 
 import ssl
-from pathlib import Path
 
 from webhook.registry.outcome import Cause
 from webhook.registry.sockets import Pipe, TroubledError
+from webhook.registry.wire import Trust
 
 _CHUNK = 65_536
 _HTTP = b"HTTP/"
@@ -16,19 +16,19 @@ _EXPIRED = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
 _WRONG_NAME = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
 
 
-def tls_context(verify: bool, ca: Path | None) -> ssl.SSLContext:
-    """Return a context that trusts what Go's default trusts: the system, and ``ca`` beside."""
+def tls_context(trust: Trust) -> ssl.SSLContext:
+    """Return a context that trusts what Go's default trusts: the system, and ``cas`` beside."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Go takes any trusted certificate for an anchor, and has no strict mode.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if ca is not None:
+    for ca in trust.cas:
         try:
             context.load_verify_locations(cafile=ca)
         except OSError as error:
             raise TroubledError(Cause.EGRESS_REFUSED, "its CA file cannot be read") from error
-    if not verify:
+    if not trust.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

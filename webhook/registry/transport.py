@@ -12,7 +12,6 @@ import ssl
 import zlib
 from collections.abc import Iterable, Iterator
 from http.cookiejar import CookieJar
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -27,7 +26,7 @@ from webhook.registry.settings import RegistrySettings
 from webhook.registry.sockets import Pipe, TroubledError, dial
 from webhook.registry.sockets import deadline as deadline_of_thread
 from webhook.registry.tls import TlsPipe, tls_context
-from webhook.registry.wire import Ask, Reply, Trouble
+from webhook.registry.wire import Ask, Reply, Trouble, Trust
 
 MAX_CONNECTIONS = 256
 IDLE_SECONDS = 30.0
@@ -47,7 +46,7 @@ class Transport:
     def __init__(self, settings: RegistrySettings) -> None:
         self._names = Names()
         self._backend = _Backend(self._names, Guard(settings), settings.connect)
-        self._clients: dict[tuple[bool, Path | None], httpx.Client] = {}
+        self._clients: dict[Trust, httpx.Client] = {}
         self._closed = False
         self._lock = Lock()
 
@@ -61,7 +60,7 @@ class Transport:
     def _send_once(self, ask: Ask, deadline: Deadline) -> Reply | Trouble:
         token = deadline_of_thread.set(deadline)
         try:
-            client = self._client(ask.verify, ask.ca)
+            client = self._client(ask.trust)
             with client.stream(
                 ask.method, ask.url, headers=list(ask.headers), content=ask.body
             ) as response:
@@ -91,14 +90,14 @@ class Transport:
         finally:
             deadline_of_thread.reset(token)
 
-    def _client(self, verify: bool, ca: Path | None) -> httpx.Client:
+    def _client(self, trust: Trust) -> httpx.Client:
         with self._lock:
-            client = self._clients.get((verify, ca))
+            client = self._clients.get(trust)
             if self._closed:
                 raise TroubledError(Cause.OVERLOADED, "it is being closed")
             if client is None:
-                client = _new_client(tls_context(verify, ca), self._backend)
-                self._clients[verify, ca] = client
+                client = _new_client(tls_context(trust), self._backend)
+                self._clients[trust] = client
             return client
 
     def close(self) -> None:

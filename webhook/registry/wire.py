@@ -12,13 +12,31 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """How one host is dialled: whom its certificate must please, and who we are.
+
+    ``verify`` is False where containerd does not look at the certificate; ``cas`` are
+    trusted beside the system's authorities; ``clients`` are our own certificates, each
+    with its key (None: in the same file). ``dial_seconds`` bounds a connect, None:
+    as configured.
+    """
+
+    verify: bool = True
+    cas: tuple[Path, ...] = ()
+    clients: tuple[tuple[Path, Path | None], ...] = ()
+    dial_seconds: float | None = None
+
+
+DEFAULT_TRUST = Trust()
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One request. ``limit`` is how many bytes of the answer's body are wanted at most.
 
     ``user`` is the name whose credential or token goes along, for the evidence.
-    ``verify`` is False where containerd does not look at the certificate; ``ca`` is
-    trusted beside the system's authorities. ``explains``: it decides nothing and only
-    makes a message better, so that nobody should wait long for it.
+    ``explains``: it decides nothing and only makes a message better, so that nobody
+    should wait long for it.
     """
 
     method: str
@@ -27,8 +45,7 @@ class Ask:
     body: bytes | None = field(default=None, repr=False)
     limit: int = 0
     user: str | None = None
-    verify: bool = True
-    ca: Path | None = None
+    trust: Trust = DEFAULT_TRUST
     explains: bool = False
 
 
