@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tests.parts import locate
 
@@ -78,12 +78,14 @@ class Auths:
     keys: tuple[str, ...]
 
 
-class Oracle:
-    """A running oracle; to be used from one thread at a time."""
+class Program:
+    """A running program of ours that answers line by line; to be used from one thread at a time."""
+
+    part: ClassVar[str]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [locate(["oracle"])["oracle"]],
+            [locate([self.part])[self.part]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -104,8 +106,28 @@ class Oracle:
             self._process.kill()
             self._process.communicate()
 
+    def ask(self, question: Mapping[str, object]) -> dict[str, Any]:
+        to, back = self._process.stdin, self._process.stdout
+        if to is None or back is None:
+            msg = f"{self.part} has no pipes"
+            raise RuntimeError(msg)
+        to.write(json.dumps(question) + "\n")
+        to.flush()
+        line = back.readline()
+        if not line:
+            msg = f"{self.part} died of {json.dumps(question)[:500]}"
+            raise RuntimeError(msg)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+class Oracle(Program):
+    """The kubelet's parser and keyring."""
+
+    part = "oracle"
+
     def reference(self, image: str) -> Reference:
-        got = self._ask({"op": "reference", "image": image})
+        got = self.ask({"op": "reference", "image": image})
         return Reference(
             error=got.get("error"),
             domain=got["domain"],
@@ -128,7 +150,7 @@ class Oracle:
         return self._keyring(secrets, {"repository": repository})
 
     def auths(self, config: bytes, *, type_: str = DOCKER_CONFIG_JSON) -> Auths:
-        got = self._ask({"op": "auths", "type": type_, "data": _base64(config)})
+        got = self.ask({"op": "auths", "type": type_, "data": _base64(config)})
         return Auths(error=got.get("error"), keys=tuple(got["keys"]))
 
     def _keyring(self, secrets: Sequence[PullSecret], target: dict[str, str]) -> Keyring:
@@ -140,7 +162,7 @@ class Oracle:
             }
             for secret in secrets
         ]
-        got = self._ask({"op": "keyring", "secrets": passed, **target})
+        got = self.ask({"op": "keyring", "secrets": passed, **target})
         return Keyring(
             error=got.get("error"),
             matched=got["matched"],
@@ -149,20 +171,6 @@ class Oracle:
                 for one in got["credentials"]
             ),
         )
-
-    def _ask(self, question: Mapping[str, object]) -> dict[str, Any]:
-        to, back = self._process.stdin, self._process.stdout
-        if to is None or back is None:
-            msg = "the oracle has no pipes"
-            raise RuntimeError(msg)
-        to.write(json.dumps(question) + "\n")
-        to.flush()
-        line = back.readline()
-        if not line:
-            msg = f"the oracle died of {json.dumps(question)[:500]}"
-            raise RuntimeError(msg)
-        answer: dict[str, Any] = json.loads(line)
-        return answer
 
 
 def _base64(data: bytes) -> str:

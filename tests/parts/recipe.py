@@ -14,6 +14,8 @@ RECIPE_VERSION = 1
 KUBERNETES = (1, 37, 0)
 ETCD = (3, 7, 3)
 REGISTRY = (3, 1, 2)
+CONTAINERD = (2, 4, 2)
+CONTAINERD_1_7 = (1, 7, 34)
 
 Version = tuple[int, int, int]
 
@@ -141,6 +143,63 @@ _ALL = (
         version=_dotted(KUBERNETES),
         seconds=10,
         sources="oracle",
+    ),
+    Part(
+        name="puller",
+        module="kubernetes",
+        package="./puller",
+        version=_dotted(KUBERNETES),
+        seconds=15,
+        sources="puller",
+    ),
+    Part(
+        name="hostsoracle",
+        module="containerd",
+        package="./hostsoracle",
+        version=_dotted(CONTAINERD),
+        seconds=15,
+        sources="hostsoracle",
+    ),
+    Part(
+        name="imagesoracle",
+        module="containerd",
+        package="./imagesoracle",
+        version=_dotted(CONTAINERD),
+        seconds=30,
+        sources="imagesoracle",
+    ),
+    # The differential suite compares with exactly these: none of the PATH will do.
+    Part(
+        name="containerd",
+        module="containerd",
+        package="github.com/containerd/containerd/v2/cmd/containerd",
+        version=_dotted(CONTAINERD),
+        seconds=60,
+        ldflags=f"-X github.com/containerd/containerd/v2/version.Version={_dotted(CONTAINERD)}",
+    ),
+    Part(
+        name="containerd-1.7",
+        module="containerd17",
+        package="github.com/containerd/containerd/cmd/containerd",
+        version=_dotted(CONTAINERD_1_7),
+        seconds=60,
+        ldflags=f"-X github.com/containerd/containerd/version.Version={_dotted(CONTAINERD_1_7)}",
+    ),
+    Part(
+        name="proxyoracle",
+        module="containerd",
+        package="./proxyoracle",
+        version=_dotted(CONTAINERD),
+        seconds=15,
+        sources="proxyoracle",
+    ),
+    Part(
+        name="challengeoracle",
+        module="containerd",
+        package="./challengeoracle",
+        version=_dotted(CONTAINERD),
+        seconds=15,
+        sources="challengeoracle",
     ),
 )
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from webhook.credentials.keyring import Credential
 from webhook.images.reference import Reference, parse
-from webhook.registry.endpoint import endpoint_for
+from webhook.registry.endpoint import registry_for
 from webhook.registry.exchange import Target, predict
 from webhook.registry.manifest import OCI_MANIFEST
 from webhook.registry.outcome import Outcome
+from webhook.registry.recall import Recall
 from webhook.registry.settings import Depth, RegistrySettings
 from webhook.registry.wire import Ask, Reply, Trouble
 
@@ -41,7 +42,7 @@ def target(
     settings: RegistrySettings | None = None,
 ) -> Target:
     reference = image(text)
-    return Target(reference, endpoint_for(reference, settings or RegistrySettings()), depth)
+    return Target(reference, registry_for(reference, settings or RegistrySettings()), depth)
 
 
 @dataclass
@@ -61,8 +62,14 @@ def _line(ask: Ask) -> str:
     return f"{ask.method} {host}{parts.path}" + (f" as {ask.user}" if ask.user else "")
 
 
-def play(script: Script, where: Target, credentials: Sequence[Credential] = ()) -> Played:
-    steps = predict(where, credentials)
+def play(
+    script: Script,
+    where: Target,
+    credentials: Sequence[Credential] = (),
+    recall: Recall | None = None,
+    now: float = 0.0,
+) -> Played:
+    steps = predict(where, credentials, recall, now)
     asks: list[Ask] = []
     try:
         ask = next(steps)

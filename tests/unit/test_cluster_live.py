@@ -357,6 +357,23 @@ def test_the_environments_proxy_is_not_for_the_api_server(
     live.close()
 
 
+@pytest.mark.parametrize(
+    ("server", "addresses"),
+    [
+        ("https://localhost:6443", {"localhost:6443", "127.0.0.1:6443"}),
+        ("https://127.0.0.1", {"127.0.0.1:443"}),
+        ("https://[::1]:6443", {"::1:6443"}),
+        ("https://absent.invalid", {"absent.invalid:443"}),
+    ],
+)
+def test_where_the_api_server_is_reached_is_known_by_name_and_address(
+    server: str, addresses: set[str], tmp_path: Path
+) -> None:
+    live = LiveView(kubeconfig(tmp_path, server))
+    assert addresses <= live.addresses()
+    live.close()
+
+
 def test_the_kubeconfigs_own_proxy_is_used(api: ApiServer, tmp_path: Path) -> None:
     url = "http://api.example"
     api.answers[f"{url}{SECRET}"] = 200, secret_json()

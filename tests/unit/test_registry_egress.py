@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.registry.egress import Guard, unwrapped
-from webhook.registry.endpoint import is_loopback, joined, origin_of, sendable
 from webhook.registry.settings import Egress, RegistryEntry, RegistrySettings
+from webhook.registry.urls import is_loopback, joined, origin_of, sendable
 
 OPEN = Guard(RegistrySettings())
 CLOSED = Guard(RegistrySettings(egress=Egress(private_ranges=False)))
@@ -94,8 +94,34 @@ def test_what_configuration_names_may_be_loopback_private_or_denied() -> None:
 def test_what_configuration_names_is_still_no_metadata_service() -> None:
     """A named host's DNS may be in wrong hands."""
     named = guard("reg.example:443")
-    for address in ("169.254.169.254", "fd00:ec2::254", "fe80::1", "0.0.0.0", "100.100.100.200"):
+    for address in ("169.254.169.254", "fd00:ec2::254", "0.0.0.0", "100.100.100.200"):
         assert refuses(named, address)
+
+
+def test_a_metadata_services_address_is_dialled_where_that_very_address_is_named() -> None:
+    named = guard("169.254.169.254:5000")
+    assert not refuses(named, "169.254.169.254", host="169.254.169.254", port=5000)
+    assert refuses(named, "169.254.169.254", host="169.254.169.254", port=80)
+    local = Egress(local=True, allow=("169.254.169.254:5000",))
+    person = Guard(RegistrySettings(egress=local))
+    assert refuses(person, "169.254.169.254", host="169.254.169.254", port=5000)
+
+
+def test_a_link_local_registry_is_dialled_where_it_is_named() -> None:
+    named = guard("cache.example:5000")
+    assert not refuses(named, "169.254.20.10", host="cache.example", port=5000)
+    assert refuses(named, "169.254.20.10", host="other.example", port=5000)
+
+
+def test_our_own_api_server_is_no_registry_under_any_name() -> None:
+    own = frozenset({"kubernetes.default.svc:443", "10.96.0.1:443"})
+    guarded = Guard(RegistrySettings(egress=Egress(api_server=own)))
+    assert refuses(guarded, "10.96.0.1")
+    assert refuses(guarded, "::ffff:10.96.0.1")
+    assert refuses(guarded, "10.0.0.9", host="Kubernetes.default.svc")
+    assert not refuses(guarded, "10.96.0.1", port=5000)
+    allowed = Egress(api_server=own, allow=("reg.example:443",))
+    assert not refuses(Guard(RegistrySettings(egress=allowed)), "10.96.0.1")
 
 
 @pytest.mark.parametrize(

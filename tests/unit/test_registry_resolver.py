@@ -323,11 +323,11 @@ def test_what_failed_in_passing_is_never_kept(cause: Cause) -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    memory = Memory(CacheTimes())
+    memory, where = Memory(CacheTimes()), target()
     for number in range(MAX_ENTRIES + 10):
-        memory.keep((str(number), "", ""), Outcome(Pull.OK, asked_at=time.monotonic()))
+        memory.keep((where, str(number)), Outcome(Pull.OK, asked_at=time.monotonic()))
     assert len(memory._kept) == MAX_ENTRIES
-    assert memory.recall(("0", "", "")) is None
+    assert memory.recall((where, "0")) is None
 
 
 # -- overload, bugs, the end -----------------------------------------------------------------

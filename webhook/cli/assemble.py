@@ -55,11 +55,16 @@ def open_view(options: ViewOptions, *, in_cluster: bool = False) -> ClusterView:
 
 
 def settings_for(
-    configured: RegistrySettings, options: ViewOptions, *, local: bool
+    configured: RegistrySettings,
+    options: ViewOptions,
+    *,
+    local: bool,
+    api_server: frozenset[str] = frozenset(),
 ) -> RegistrySettings:
     """Return the settings with the flags laid over them: a flag wins.
 
     ``local``: a person's own machine asks, which may dial its own loopback.
+    ``api_server`` is where our own cluster is reached, which is no registry.
     """
     return replace(
         configured,
@@ -69,7 +74,8 @@ def settings_for(
             replace(entry, depth=options.depth or entry.depth) for entry in configured.registries
         ),
         vantage=options.vantage or configured.vantage,
-        egress=replace(configured.egress, local=local),
+        hosts_dir=options.hosts_dir or configured.hosts_dir,
+        egress=replace(configured.egress, local=local, api_server=api_server),
     )
 
 
@@ -93,6 +99,10 @@ class Desk:
         self.view = view
         self._options = options
         self._local = local
+        # A person's own machine may ask what it likes; a webhook is asked by others.
+        self._api_server: frozenset[str] = frozenset()
+        if isinstance(view, LiveView) and not local:
+            self._api_server = view.addresses()
         self._flight_seconds = flight_seconds
         self._lock = threading.Lock()
         self._settings: RegistrySettings | None = None
@@ -107,7 +117,9 @@ class Desk:
     def engine(self) -> Engine:
         """Return an engine over the policies in force at this moment."""
         policies = self.store.current
-        settings = settings_for(policies.registry, self._options, local=self._local)
+        settings = settings_for(
+            policies.registry, self._options, local=self._local, api_server=self._api_server
+        )
         return Engine(policies, settings, self.view, self._asker(settings))
 
     def _asker(self, settings: RegistrySettings) -> Asker:

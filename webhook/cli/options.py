@@ -82,6 +82,7 @@ class ViewOptions:
     kubeconfig: Path | None
     manifests: Path | None
     namespace: str
+    hosts_dir: Path | None
     depth: Depth | None
     vantage: Vantage | None
     timeout: float
@@ -137,14 +138,16 @@ def view_of(given: argparse.Namespace) -> ViewOptions:
         raise UsageError("--manifests and --kubeconfig exclude each other")
     if given.manifests is not None and not given.manifests.is_dir():
         raise UsageError(f"--manifests: {given.manifests} is no folder")
-    for flag in ("hosts_dir", "platform"):
-        if getattr(given, flag):
-            raise UsageError(f"--{flag.replace('_', '-')} is not there yet")
+    if given.hosts_dir is not None and not given.hosts_dir.is_dir():
+        raise UsageError(f"--hosts-dir: {given.hosts_dir} is no folder")
+    if given.platform:
+        raise UsageError("--platform is not there yet")
     return ViewOptions(
         policies=tuple(given.policy or ()),
         kubeconfig=given.kubeconfig,
         manifests=given.manifests,
         namespace=given.namespace,
+        hosts_dir=given.hosts_dir,
         depth=Depth(given.depth) if given.depth else None,
         vantage=Vantage(given.vantage) if given.vantage else None,
         timeout=given.timeout,

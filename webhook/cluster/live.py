@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from webhook.cluster.flights import Flights
 from webhook.cluster.nodes import Node, Nodes, node_of
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
+from webhook.registry.names import addresses_of
 from webhook.registry.outcome import Cause
 
 CONNECTIONS = 64
@@ -27,6 +29,7 @@ MAX_KEPT_DATA = 64 * 1024
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _WHY_LIMIT = 256
+_PORTS = {"https": 443, "http": 80}
 _CHUNK = 64 * 1024
 
 
@@ -140,6 +143,15 @@ class LiveView:
             if not token:
                 return Nodes(tuple(nodes))
             page["_continue"] = token
+
+    def addresses(self) -> frozenset[str]:
+        """Return how the API server is reached, ``host:port``: by its name and by what that gives.
+
+        A name that does not resolve now is left as it is: nobody else can reach it by it either.
+        """
+        parts = urlsplit(self._client.configuration.host)
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+        return frozenset(f"{address}:{port}" for address in (host, *addresses_of(host)))
 
     def reached(self) -> bool:
         """Tell whether the API server ever answered."""

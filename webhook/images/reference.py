@@ -18,6 +18,7 @@ DEFAULT_TAG = "latest"
 PATH_LIMIT = 255
 """Characters, ``library/`` included (``RepositoryNameTotalLengthMax``)."""
 HIGHEST_PORT = 65535
+_PORT_CUTOFF = 1 << 30
 
 _ALPHANUMERIC = r"[a-z0-9]+"
 _COMPONENT = rf"{_ALPHANUMERIC}(?:(?:[._]|__|-+){_ALPHANUMERIC})*"
@@ -205,16 +206,50 @@ def address_fault(reference: Reference) -> str | None:
     The grammar bounds neither the port nor the groups of an IPv6 address; Go's
     ``net/url`` and ``net`` refuse them when containerd dials.
     """
-    host, port = split_port(reference.host)
-    digits = port.lstrip("0")
-    if len(digits) > len(str(HIGHEST_PORT)) or int(digits or "0") > HIGHEST_PORT:
-        return f"port {digits[:12]} is past {HIGHEST_PORT}"
+    return literal_fault(reference) or port_fault(reference)
+
+
+def literal_fault(reference: Reference) -> str | None:
+    """Tell why the host is no IPv6 address: containerd looks before it looks for mirrors."""
+    host, _ = split_port(reference.host)
     if host.startswith("["):
         try:
             IPv6Address(host[1:-1])
         except AddressValueError:
             return f"{host} is no IPv6 address"
     return None
+
+
+def port_fault(reference: Reference) -> str | None:
+    """Tell why the port cannot be dialled, or None; a mirror may stand for the host."""
+    digits = split_port(reference.host)[1].lstrip("0")
+    if _parsed_port(digits) > HIGHEST_PORT:
+        return f"port {digits[:12]} is past {HIGHEST_PORT}"
+    return None
+
+
+def dialled_host(host: str) -> str:
+    """Return ``host[:port]`` with a port past the highest as Go's ``net`` understands it."""
+    name, port = split_port(host)
+    digits = port.lstrip("0")
+    if len(digits) < len(str(HIGHEST_PORT)):
+        return host
+    dialled = _parsed_port(digits)
+    return f"{name}:{dialled}" if dialled <= HIGHEST_PORT else host
+
+
+def _parsed_port(digits: str) -> int:
+    """Read a port as ``parsePort`` of Go's ``net``, whose 32 bits can run over unseen."""
+    port = 0
+    for digit in digits:
+        if port >= _PORT_CUTOFF:
+            return _PORT_CUTOFF
+        port = port * 10 % 2**32
+        added = (port + int(digit)) % 2**32
+        if added < port:
+            return _PORT_CUTOFF
+        port = added
+    return port
 
 
 def split_port(host: str) -> tuple[str, str]:

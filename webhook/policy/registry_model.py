@@ -4,7 +4,6 @@ Some fields are checked and kept though nothing acts on them yet: a file that a
 later version understands in full is no error today.
 """
 
-from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,6 +34,7 @@ from webhook.registry.settings import (
     RegistrySettings,
     Vantage,
 )
+from webhook.registry.settings import Proxy as ProxySettings
 
 
 class CredentialProviders(Strict):
@@ -45,9 +45,10 @@ class CredentialProviders(Strict):
 
 
 class Proxy(Strict):
-    """The proxy that nodes use for registries; ``noProxy`` as in the environment variable."""
+    """The proxies that nodes use for registries; each value as in the environment variable."""
 
-    https: Annotated[ProxyAddress, Field(repr=False)]
+    https: Annotated[ProxyAddress | None, Field(repr=False)] = None
+    http: Annotated[ProxyAddress | None, Field(repr=False)] = None
     no_proxy: tuple[Text, ...] = ()
 
 
@@ -157,16 +158,15 @@ def settings_of(config: RegistryConfig | None) -> RegistrySettings:
             digest=seconds(spec.cache.digest),
         ),
         registries=_entries(spec.registries),
-        unread=tuple(_unread(spec)),
+        hosts_dir=Path(spec.hosts_dir) if spec.hosts_dir is not None else None,
+        proxy=_proxy(spec.proxy),
     )
 
 
-def _unread(spec: RegistryConfigSpec) -> Iterator[str]:
-    """Name what nodes reach registries by and this version does not reproduce."""
-    if spec.hosts_dir is not None:
-        yield "hostsDir"
-    if spec.proxy is not None:
-        yield "proxy"
+def _proxy(proxy: Proxy | None) -> ProxySettings | None:
+    if proxy is None:
+        return None
+    return ProxySettings(proxy.https or "", proxy.http or "", ",".join(proxy.no_proxy))
 
 
 def _entries(registries: tuple[Registry, ...]) -> tuple[RegistryEntry, ...]:

@@ -128,7 +128,7 @@ def _matching(pattern: str, words: str) -> AfterValidator:
 
 
 def _proxy(text: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+/?", text, re.ASCII):
+    if not re.fullmatch(r"(?:(?:https?|socks5h?)://)?[^/\s]+/?", text, re.ASCII):
         raise ValueError('expected an address such as "http://proxy.corp:3128"')
     return text
 

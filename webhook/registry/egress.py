@@ -42,14 +42,17 @@ class Guard:
     def refusal(self, host: str, port: int, address: Address) -> str | None:
         """Return why not, or None. ``host`` is the name as it stands in the URL."""
         plain = unwrapped(address)
-        # First what no configuration allows: a named host's DNS may be in wrong hands.
-        if plain in _METADATA:
+        named = self._named(host, port)
+        # What a name leads to is no matter of configuration: its DNS may be in wrong hands.
+        if plain in _METADATA and (self.settings.egress.local or not self._spelled(host, named)):
             return "it is a metadata service's address"
-        if plain.is_link_local:
+        if plain.is_link_local and not named:
             return "it is a link-local address"
         if plain.is_loopback:
-            local = self.settings.egress.local or self._named(host, port)
+            local = self.settings.egress.local or named
             return None if local else "it is a loopback address"
+        if not named and self._is_api_server(host, port, plain):
+            return "it is the API server's address"
         if (
             plain.is_multicast
             or plain.is_reserved
@@ -57,13 +60,26 @@ class Guard:
             or plain in _THIS_NETWORK
         ):
             return "it is no address of a host"
-        if self._named(host, port):
+        if named:
             return None
         if self._denied(address) or self._denied(plain):
             return "egress.deny holds it"
         if not self.settings.egress.private_ranges and _is_private(plain):
             return "it is a private address, which egress.privateRanges refuses"
         return None
+
+    @staticmethod
+    def _spelled(host: str, named: bool) -> bool:
+        """Tell whether the configuration holds the address itself, and no name for it."""
+        try:
+            ip_address(host)
+        except ValueError:
+            return False
+        return named
+
+    def _is_api_server(self, host: str, port: int, address: Address) -> bool:
+        own = self.settings.egress.api_server
+        return f"{host.lower()}:{port}" in own or f"{address}:{port}" in own
 
     def _denied(self, address: Address) -> bool:
         deny = self.settings.egress.deny

@@ -1,158 +1,162 @@
-"""Where a registry is dialled, and which hosts may be handed its credentials."""
+"""Where a registry's content is asked for, and which hosts may be handed its credentials."""
 
-import re
-from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
-from pathlib import Path
-from urllib.parse import quote, urljoin, urlsplit
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlencode
 
-from webhook.images.reference import Reference, split_port
-from webhook.registry.settings import RegistrySettings
+from webhook.images.reference import Reference, dialled_host
+from webhook.registry.hosts import HostsFault, RegistryHost, registry_hosts
+from webhook.registry.settings import RegistryEntry, RegistrySettings, host_matches
+from webhook.registry.urls import Origin, is_loopback, origin_of
+from webhook.registry.wire import DEFAULT_TRUST, Trust
 
-DOCKER_HUB_DIALLED = "registry-1.docker.io"
 TOKEN_SERVICES = {
     "docker.io": ("auth.docker.io",),
+    "registry-1.docker.io": ("auth.docker.io",),
     "registry.gitlab.com": ("gitlab.com",),
     "nvcr.io": ("authn.nvidia.com",),
+    "registry.redhat.io": ("sso.redhat.com",),
+    "registry.connect.redhat.com": ("sso.redhat.com",),
+    "*.icr.io": ("icr.io",),
+    "docker.elastic.co": ("docker-auth.elastic.co",),
+    "registry.digitalocean.com": ("api.digitalocean.com",),
 }
 """Token services on another host than the public registry that they serve."""
-
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-_HOST = re.compile(r"[a-z0-9._-]{1,253}")
-_KEPT_IN_PATH = "/%:@!$&'()*+,;=~"
-_KEPT_IN_QUERY = _KEPT_IN_PATH + "?[]|^`{}"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One registry as containerd dials it.
+    """One host as containerd dials it for a registry's content.
 
-    ``registry`` is the host of the reference, ``host`` what is dialled. ``verify``
-    is off for loopback, as in containerd. ``fall_back``: where https meets a server
-    that answers in plain HTTP, http is taken. ``insecure``: credentials may go over
-    plain HTTP here. ``token_services`` may be handed the registry's credentials.
+    ``registry`` is the host of the reference, ``host`` what is dialled, ``path`` where
+    the API begins. ``fall_back``: where https meets a server that answers in plain
+    HTTP, http is taken. ``insecure``: credentials may go over plain HTTP here.
+    ``headers`` go along with every request, as a hosts.toml has them, and ``named``
+    says that it is one that a hosts.toml names.
     """
 
     registry: str
     host: str
     scheme: str = "https"
-    verify: bool = True
+    path: str = "/v2"
+    trust: Trust = DEFAULT_TRUST
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     fall_back: bool = False
     insecure: bool = False
-    token_services: tuple[str, ...] = ()
-    ca: Path | None = None
+    can_pull: bool = True
+    can_resolve: bool = True
+    named: bool = False
 
+    @property
+    def origin(self) -> Origin | None:
+        """Return what is dialled, None where no socket can be."""
+        return origin_of(f"{self.scheme}://{self.host}")
 
-def endpoint_for(reference: Reference, settings: RegistrySettings) -> Endpoint:
-    """Return how the registry of ``reference`` is dialled.
+    def url(self, repository: str, kind: str, what: str) -> str:
+        """Return where something of ``repository`` is asked for.
 
-    Rules: ``remotes/docker/config.ConfigureHosts`` of containerd 2.4 without a
-    hosts.toml: docker.io is dialled as registry-1.docker.io; on loopback port 80
-    is http, no port and 443 https without verification, others https or else http.
-    """
-    host = reference.host
-    entry = settings.entry(host)
-    services = TOKEN_SERVICES.get(host, ()) + (entry.token_services if entry else ())
-    ca = entry.ca if entry else None
-    if entry is not None and entry.plain_http:
-        return Endpoint(host, host, "http", insecure=True, token_services=services)
-    dialled = DOCKER_HUB_DIALLED if host == "docker.io" else host
-    if not is_loopback(host):
-        return Endpoint(host, dialled, token_services=services, ca=ca)
-    port = split_port(host)[1]
-    return Endpoint(
-        host,
-        dialled,
-        scheme="http" if port == "80" else "https",
-        verify=ca is not None,
-        fall_back=port not in ("", "80", "443"),
-        insecure=True,
-        token_services=services,
-        ca=ca,
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether containerd takes ``host`` (with or without port) for this machine.
-
-    A bare ``[::1]`` is not: Go's ``net.ParseIP`` knows no brackets, and only a port
-    has them taken off.
-    """
-    name, port = split_port(host)
-    if name == "localhost":
-        return True
-    try:
-        address = ip_address(name[1:-1] if port and name.startswith("[") else name)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+        A host that is not the registry itself is told by ``ns`` whom it stands for
+        (``RegistryHost.isProxy`` of containerd).
+        """
+        parts = [part for part in f"{self.path}/{repository}/{kind}/{what}".split("/") if part]
+        url = f"{self.scheme}://{self.host}/{'/'.join(parts)}"
+        if _is_own(self.registry, self.host):
+            return url
+        return f"{url}?{urlencode({'ns': self.registry})}"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port of a URL: what a credential is bound to."""
+class Registry:
+    """A registry as a node reaches it: its hosts in the order in which they are asked.
 
-    scheme: str
-    host: str
-    port: int
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Return what is dialled."""
-        return self.host, self.port
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Return how configuration may spell it; the port is left out where it is the usual."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        short = {host} if self.port == _DEFAULT_PORTS[self.scheme] else set()
-        return frozenset({f"{host}:{self.port}"} | short)
-
-
-def origin_of(url: str) -> Origin | None:
-    """Return the origin of an http or https URL, None for anything else."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in _DEFAULT_PORTS or not _is_host(host):
-        return None
-    return Origin(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
-
-
-def _is_host(host: str) -> bool:
-    if _HOST.fullmatch(host):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return isinstance(address, IPv6Address) and address.scope_id is None
-
-
-def sendable(url: str) -> str | None:
-    """Return ``url`` rebuilt from what was understood of it, None where it is no http address.
-
-    Two parsers that disagree on a hostile URL would judge one host and dial another,
-    so what is sent holds nothing but the judged origin, a path and a query. A user in
-    it is dropped: it would be sent as a credential of ours.
+    ``token_services`` are names of hosts that may be handed its credentials, besides
+    the hosts themselves: whoever wrote the hosts.toml vouches for those. ``fault`` is
+    why containerd gives up before it asks anybody.
     """
-    origin = origin_of(url)
-    if origin is None:
-        return None
-    parts = urlsplit(url)
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    port = "" if origin.port == _DEFAULT_PORTS[origin.scheme] else f":{origin.port}"
-    path = quote(parts.path or "/", safe=_KEPT_IN_PATH, errors="replace")
-    query = quote(parts.query, safe=_KEPT_IN_QUERY, errors="replace")
-    return f"{origin.scheme}://{host}{port}{path}" + (f"?{query}" if query else "")
+
+    name: str
+    hosts: tuple[Endpoint, ...]
+    token_services: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def first(self) -> str:
+        """Return the host that is asked first, for what is counted by host."""
+        return self.hosts[0].host if self.hosts else self.name
+
+    def names(self, url: str) -> bool:
+        """Tell whether a hosts.toml names the host and port of ``url``."""
+        origin = origin_of(url)
+        named = (host.origin for host in self.hosts if host.named)
+        return origin is not None and any(
+            known is not None and known.address == origin.address for known in named
+        )
+
+    def holds(self, origin: Origin) -> bool:
+        """Tell whether it is the host and port of one of the registry's own hosts."""
+        own = (host.origin for host in self.hosts)
+        return any(known is not None and known.address == origin.address for known in own)
+
+    def vouches_for(self, origin: Origin) -> bool:
+        """Tell whether a host may be handed the registry's credentials."""
+        return self.holds(origin) or bool(
+            origin.names & {name.lower() for name in self.token_services}
+        )
 
 
-def joined(url: str, location: str) -> str | None:
-    """Return where a ``Location`` leads from ``url``, None where that is no http address."""
-    try:
-        return sendable(urljoin(url, location))
-    except ValueError:
-        return None
+def registry_for(reference: Reference, settings: RegistrySettings) -> Registry:
+    """Return how the registry of ``reference`` is reached.
+
+    Rules: ``remotes/docker/config.ConfigureHosts`` of containerd 2.4 over the node's
+    hosts.toml; what ``registries`` of the RegistryConfig says of the registry's own
+    host is laid over it.
+    """
+    name = reference.host
+    entry = settings.entry(name)
+    services = _services(name) + (entry.token_services if entry else ())
+    hosts = registry_hosts(name, settings.hosts_dir)
+    if isinstance(hosts, HostsFault):
+        return Registry(name, (), services, hosts.detail)
+    return Registry(name, tuple(_endpoint(name, host, entry) for host in hosts), services)
+
+
+def _is_own(registry: str, host: str) -> bool:
+    """Tell whether a host is the registry itself, not one that stands for it."""
+    return registry == host or (registry == "docker.io" and host == "registry-1.docker.io")
+
+
+def _services(name: str) -> tuple[str, ...]:
+    return tuple(
+        service
+        for pattern, services in TOKEN_SERVICES.items()
+        if host_matches(pattern, name)
+        for service in services
+    )
+
+
+def _endpoint(name: str, host: RegistryHost, entry: RegistryEntry | None) -> Endpoint:
+    endpoint = Endpoint(
+        registry=dialled_host(name),
+        host=dialled_host(host.host),
+        scheme=host.scheme,
+        path=host.path,
+        trust=host.trust,
+        headers=host.headers,
+        fall_back=host.fall_back,
+        # Loopback leaves the machine on no wire; elsewhere a hosts.toml has to say so.
+        insecure=is_loopback(host.host) or host.scheme == "http" or host.fall_back,
+        can_pull=host.can_pull,
+        can_resolve=host.can_resolve,
+        named=not host.own,
+    )
+    if entry is None or not _is_own(name, host.host):
+        return endpoint
+    if entry.plain_http:
+        return replace(
+            endpoint, host=name, scheme="http", fall_back=False, insecure=True, trust=DEFAULT_TRUST
+        )
+    if entry.ca is None:
+        return endpoint
+    # A CA that was named is meant to be looked at, on loopback too.
+    return replace(
+        endpoint, trust=replace(host.trust, verify=True, cas=(*host.trust.cas, entry.ca))
+    )

@@ -2,56 +2,98 @@
 
 Each conversation is a generator: it yields an :class:`Ask`, is sent a
 :class:`Reply` or a :class:`Trouble`, and returns an :class:`Outcome`. The rules are
-those of containerd 2.4 (``core/remotes/docker``): HEAD without credentials first,
-then what the challenge wants, GET where HEAD does not serve.
+those of containerd 2.4 (``core/remotes/docker``): the name is resolved over the
+registry's hosts, then content is fetched by digest, both from an unauthenticated
+request on.
 """
 
-import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from webhook.credentials.expiry import expires_at
 from webhook.credentials.keyring import Credential
+from webhook.images.platform import Platform
 from webhook.images.reference import Reference
-from webhook.registry.endpoint import Endpoint
-from webhook.registry.manifest import (
-    MANIFEST_LIMIT,
-    MANIFEST_TYPES,
-    Unusable,
-    media_type,
-    read_manifest,
-)
-from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull
-from webhook.registry.session import AFTER_OK, NO_METHOD, NOT_FOUND, OK, Session
+from webhook.registry.attempt import NOT_FOUND, OK, Attempt
+from webhook.registry.authorizer import Authority
+from webhook.registry.endpoint import Endpoint, Registry
+from webhook.registry.fetch import Fetcher
+from webhook.registry.manifest import IMAGE_TYPES, MANIFEST_TYPES, holds, read_document
+from webhook.registry.ocispec import Descriptor, ImageIndex
+from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, decided
+from webhook.registry.recall import Recall, Remembered, Seen
+from webhook.registry.resolve import Resolved, Resolver
+from webhook.registry.session import Session, Wanted
 from webhook.registry.settings import Depth
 from webhook.registry.tags import TAGS_ASKED, TAGS_LIMIT, near_tags, read_tags, repository_unknown
-from webhook.registry.wire import Reply, Steps
+from webhook.registry.walk import Content, Kind, Walked, Want, choose, pull
+from webhook.registry.wire import Steps
 
-_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}")
-_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+LINUX_AMD64 = Platform("linux", "amd64")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]{1,127}/[A-Za-z0-9.+-]{1,127}")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be pulled, from where, and how deep to look."""
+    """What is to be pulled, from where, how deep to look, and for which platforms."""
 
     reference: Reference
-    endpoint: Endpoint
+    registry: Registry
     depth: Depth
+    platforms: tuple[Platform, ...] = (LINUX_AMD64,)
 
 
-def predict(target: Target, credentials: Sequence[Credential]) -> Steps[Outcome]:
-    """Try each credential as the kubelet does, the first success wins; none: anonymously."""
+def predict(
+    target: Target,
+    credentials: Sequence[Credential],
+    recall: Recall | None = None,
+    now: float = 0.0,
+) -> Steps[Outcome]:
+    """Try each credential as the kubelet does, the first success wins; none: anonymously.
+
+    ``now`` is the time of day in seconds since the epoch, for what expires.
+    """
     attempts: list[Outcome] = []
+    memory = recall or Recall(0.0)
     for credential in credentials or (None,):
-        session = Session(target.endpoint, target.reference.repository, credential)
-        outcome = yield from _Attempt(target, session).outcome()
-        attempts.append(replace(outcome, requests=tuple(session.trail)))
+        outcome = yield from _attempted(target, credential, memory)
+        attempts.append(_expired(outcome, credential, now))
         # A refusal that no credential could have changed is the same for the next one.
         if outcome.pull is Pull.OK or outcome.before_credentials:
             break
     return _combined(attempts)
+
+
+def _attempted(target: Target, credential: Credential | None, recall: Recall) -> Steps[Outcome]:
+    """Try one credential: with what is known of the registry first, then from the start.
+
+    Only a success may rest on authority that was not asked for anew: containerd begins
+    every pull without any, and a registry may answer otherwise to that.
+    """
+    if target.registry.fault:
+        return decided(Cause.TLS_FAILING, target.registry.fault)
+    memory = recall.of(target.registry, target.reference.repository, credential)
+    known = memory.authorities()
+    if known:
+        outcome = yield from _Pull(target, credential, memory, known).outcome()
+        if outcome.pull is Pull.OK:
+            return outcome
+        memory.forget()
+    return (yield from _Pull(target, credential, memory, {}).outcome())
+
+
+def _expired(outcome: Outcome, credential: Credential | None, now: float) -> Outcome:
+    """Tell a credential that ran out from one that was never good, where it says so itself."""
+    refused = outcome.cause in (Cause.CREDENTIALS_REJECTED, Cause.PERMISSION_DENIED)
+    if not refused or credential is None or not outcome.source:
+        return outcome
+    ended = expires_at(credential)
+    if ended is None or ended > now:
+        return outcome
+    day = datetime.fromtimestamp(min(ended, now), UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return replace(outcome, cause=Cause.CREDENTIALS_EXPIRED, detail=f"it expired at {day}")
 
 
 def _combined(attempts: Sequence[Outcome]) -> Outcome:
@@ -61,7 +103,8 @@ def _combined(attempts: Sequence[Outcome]) -> Outcome:
     the others ended; among refusals the one that tells most comes first.
     """
     trail = tuple(request for attempt in attempts for request in attempt.requests)
-    return replace(min(attempts, key=_rank), requests=trail)
+    unheard = any(attempt.unheard for attempt in attempts)
+    return replace(min(attempts, key=_rank), requests=trail, unheard=unheard)
 
 
 _TELLING = (
@@ -71,6 +114,7 @@ _TELLING = (
     Cause.MANIFEST_UNKNOWN,
     Cause.PERMISSION_DENIED,
     Cause.DENIED_OR_MISSING,
+    Cause.CREDENTIALS_EXPIRED,
     Cause.CREDENTIALS_REJECTED,
     Cause.CREDENTIALS_MISSING,
 )
@@ -86,138 +130,148 @@ def _rank(outcome: Outcome) -> int:
     return _TELLING.index(outcome.cause) if outcome.cause in _TELLING else len(_TELLING)
 
 
-class _Attempt:
+def _is_enough(want: Want) -> bool:
+    """Tell whether an index's own word, or that it is a single manifest, serves.
+
+    A manifest whose platform the index declares is not looked at, nor is the config of
+    a single one: whatever it was built for, it is pulled.
+    """
+    entry = want.descriptor
+    declared = entry.media_type in IMAGE_TYPES and entry.platform is not None
+    return declared or want.kind is not Kind.MANIFEST
+
+
+def _offered(root: Descriptor, body: bytes) -> tuple[str, ...] | None:
+    document = read_document(body, root.media_type)
+    return document.platforms if isinstance(document, ImageIndex) else None
+
+
+class _Pull:
     """The walk of one attempt, as containerd's resolver and fetcher go it."""
 
-    def __init__(self, target: Target, session: Session) -> None:
+    def __init__(
+        self,
+        target: Target,
+        credential: Credential | None,
+        memory: Remembered,
+        known: Mapping[Endpoint, Authority],
+    ) -> None:
+        self._target = target
         self._reference = target.reference
-        self._depth = target.depth
-        self._session = session
+        self._hosts = target.registry.hosts
+        self._memory = memory
+        self._known = known
+        self._attempt = Attempt(target.registry, target.reference.repository, credential)
 
     def outcome(self) -> Steps[Outcome]:
+        """Go as far as the depth says."""
+        outcome = yield from self._walked()
+        attempt = self._attempt
+        return replace(outcome, requests=tuple(attempt.trail), unheard=attempt.unheard)
+
+    def _walked(self) -> Steps[Outcome]:
         digest = self._reference.digest
-        reply = yield from self._session.request("HEAD", self._manifest(self._reference.target))
-        if isinstance(reply, Outcome):
-            if digest is None or reply.cause is not Cause.DENIED_OR_MISSING:
-                return reply
-            return (yield from self._blob(digest, reply))
-        got = reply.status == NO_METHOD
-        if got:
-            reply = yield from self._get(self._reference.target)
-            if isinstance(reply, Outcome):
-                return reply
-        if reply.status == NOT_FOUND:
-            missing = yield from self._not_found()
-            return (yield from self._blob(digest, missing)) if digest is not None else missing
-        if not OK <= reply.status < AFTER_OK:
-            return self._session.refused(reply)
-        return (yield from self._resolved(reply, got=got))
+        resolver = Resolver(self._attempt, self._reference.target, digest, self._known)
+        resolved = yield from resolver.resolve(self._hosts)
+        if isinstance(resolved, Outcome):
+            if resolver.missing is not None and digest is None:
+                return (yield from self._what_is_missing(resolver.missing, resolved))
+            return resolved
+        self._memory.keep(resolver.authorities())
+        if resolved.size == 0:
+            why = "the registry says that it is empty"
+            return self._attempt.fails(Cause.MANIFEST_MALFORMED, why)
+        if resolved.type_ not in MANIFEST_TYPES:
+            return self._unsupported(resolved.type_)
+        if self._target.depth is Depth.EXISTS:
+            return self._ok(resolved.digest)
+        return (yield from self._fetched(resolved, resolver))
 
-    def _resolved(self, reply: Reply, *, got: bool) -> Steps[Outcome]:
-        """Go on from a good answer: its headers must name digest and length, else GET does."""
-        digest, length = self._reference.digest, reply.header("content-length")
-        size = int(length) if _LENGTH.fullmatch(length) else None
-        if digest is None and size is not None:
-            digest = reply.header("docker-content-digest") or None
-            if digest is not None and not _DIGEST.fullmatch(digest):
-                return self._fails(Cause.MANIFEST_MALFORMED, "its digest header is no digest")
-        if digest is None or size is None:
-            return (yield from self._counted(reply if got else None))
-        if size > MANIFEST_LIMIT:
-            return self._fails(Cause.MANIFEST_TOO_LARGE, f"{size} bytes")
-        if size == 0:
-            return self._fails(Cause.MANIFEST_MALFORMED, "the registry says that it is empty")
-        return (yield from self._described(reply.header("content-type"), digest, size))
+    def _fetched(self, resolved: Resolved, resolver: Resolver) -> Steps[Outcome]:
+        root = Descriptor(resolved.type_, resolved.digest, resolved.size)
+        if self._target.depth is Depth.WHOLE:
+            return (yield from self._content(root, Fetcher(self._attempt, self._hosts)))
+        how = " ".join(map(str, self._target.platforms))
+        seen = self._memory.seen(root.digest, how)
+        if seen is not None:
+            return replace(self._ok(root.digest), platforms=seen.platforms)
+        # The authority at hand serves, as long as all goes well.
+        fetcher = Fetcher(self._attempt, self._hosts, resolver.authorities())
+        outcome = yield from self._content(root, fetcher)
+        if outcome.pull is Pull.OK:
+            self._memory.keep_seen(root.digest, how, Seen(outcome.platforms))
+            return outcome
+        return (yield from self._content(root, Fetcher(self._attempt, self._hosts)))
 
-    def _counted(self, reply: Reply | None) -> Steps[Outcome]:
-        """Take digest and length from the bytes themselves, as ``GET`` gives them."""
-        if reply is None:
-            answer = yield from self._get(self._reference.target)
-            if isinstance(answer, Outcome):
-                return answer
-            reply = answer
-        if reply.status == NOT_FOUND:
-            return (yield from self._not_found())
-        if not OK <= reply.status < AFTER_OK:
-            return self._session.refused(reply)
-        if not reply.body:
-            return self._fails(Cause.MANIFEST_MALFORMED, "it is empty")
-        digest = self._reference.digest or "sha256:" + hashlib.sha256(reply.body).hexdigest()
-        return self._judged(reply, digest, reply.header("content-type"))
+    def _content(self, root: Descriptor, fetcher: Fetcher) -> Steps[Outcome]:
+        """Fetch the root and go as far from it as the depth asks, for every platform."""
+        body = yield from fetcher.root(root)
+        if isinstance(body, Outcome):
+            return body
+        if not holds(root.digest, body):
+            why = f"its bytes are not those of {root.digest}"
+            return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
+        content, served = Content(), []
+        for platform in self._target.platforms:
+            walked = yield from self._for_platform(root, body, platform, content, fetcher)
+            if isinstance(walked, Outcome):
+                return walked
+            unusable = walked.unusable
+            if unusable is not None and unusable.cause is not Cause.PLATFORM_NONE:
+                return self._attempt.fails(unusable.cause, unusable.detail)
+            served.append(unusable is None)
+        offered = _offered(root, body)
+        if all(served):
+            return replace(self._ok(root.digest), platforms=offered)
+        none = replace(
+            self._attempt.fails(Cause.PLATFORM_NONE), digest=root.digest, platforms=offered
+        )
+        return none.unknown(Cause.PLATFORM_SOME, "") if any(served) else none
 
-    def _described(self, content_type: str, digest: str, size: int) -> Steps[Outcome]:
-        if media_type(content_type) not in MANIFEST_TYPES:
-            return self._unsupported(content_type)
-        if self._depth is Depth.EXISTS:
-            return self._ok(digest)
-        reply = yield from self._get(digest)
-        if isinstance(reply, Outcome):
-            return reply
-        if reply.status == NOT_FOUND:
-            return self._fails(Cause.DIGEST_NOT_FOUND, "HEAD found it, GET by digest did not")
-        if not OK <= reply.status < AFTER_OK:
-            return self._session.refused(reply)
-        judged = self._judged(reply, digest, content_type)
-        if judged.pull is Pull.OK and len(reply.body) != size:
-            return self._fails(
-                Cause.DIGEST_MISMATCH, f"HEAD says {size} bytes, GET gives {len(reply.body)}"
-            )
-        return judged
+    def _for_platform(
+        self,
+        root: Descriptor,
+        body: bytes,
+        platform: Platform,
+        content: Content,
+        fetcher: Fetcher,
+    ) -> Steps[Walked | Outcome]:
+        whole = self._target.depth is Depth.WHOLE
+        walk = (pull if whole else choose)(root, body, platform, content)
+        try:
+            want = next(walk)
+            while True:
+                if not whole and _is_enough(want):
+                    return Walked()
+                came = yield from fetcher.wanted(want)
+                if isinstance(came, Outcome):
+                    return came
+                want = walk.send(came)
+        except StopIteration as done:
+            walked: Walked = done.value
+            return walked
 
-    def _judged(self, reply: Reply, digest: str, content_type: str) -> Outcome:
-        if reply.truncated:
-            return self._fails(Cause.MANIFEST_TOO_LARGE, f"more than {MANIFEST_LIMIT} bytes")
-        type_ = media_type(content_type)
-        if type_ not in MANIFEST_TYPES:
-            return self._unsupported(type_)
-        platforms = read_manifest(reply.body, type_, digest)
-        if isinstance(platforms, Unusable):
-            return self._fails(platforms.cause, platforms.detail)
-        return replace(self._ok(digest), platforms=platforms)
-
-    def _blob(self, digest: str, missing: Outcome) -> Steps[Outcome]:
-        """Look among the blobs for a digest that is no manifest, as containerd does."""
-        path = f"/v2/{self._reference.repository}/blobs/{digest}"
-        reply = yield from self._session.request("HEAD", path)
-        if isinstance(reply, Reply) and OK <= reply.status < AFTER_OK:
-            return self._unsupported(reply.header("content-type"))
-        if isinstance(reply, Reply) and reply.status == NOT_FOUND:
-            return self._fails(Cause.DIGEST_NOT_FOUND)
-        return missing
-
-    def _not_found(self) -> Steps[Outcome]:
+    def _what_is_missing(self, session: Session, missing: Outcome) -> Steps[Outcome]:
         """Say which of them is missing, by the tags list, with the same authority."""
-        if self._reference.digest is not None:
-            return self._fails(Cause.DIGEST_NOT_FOUND)
-        path = f"/v2/{self._reference.repository}/tags/list?n={TAGS_ASKED}"
-        reply = yield from self._session.glance(path, TAGS_LIMIT)
+        wanted = Wanted("GET", "tags", f"list?n={TAGS_ASKED}", TAGS_LIMIT)
+        reply = yield from session.glance(wanted)
         if reply is not None and reply.status == OK and not reply.truncated:
             tags = read_tags(reply.body)
             if tags is not None and self._reference.target not in tags:
                 return replace(
-                    self._fails(Cause.TAG_NOT_FOUND),
+                    missing,
+                    cause=Cause.TAG_NOT_FOUND,
                     tags=near_tags(self._reference.target, tags),
                     tag_count=len(tags),
                 )
         if reply is not None and reply.status == NOT_FOUND and repository_unknown(reply.body):
-            return self._fails(Cause.REPOSITORY_NOT_FOUND)
-        return self._fails(Cause.MANIFEST_UNKNOWN)
-
-    # -- small words -----------------------------------------------------------------------
-
-    def _manifest(self, target: str) -> str:
-        return f"/v2/{self._reference.repository}/manifests/{target}"
-
-    def _get(self, target: str) -> Steps[Reply | Outcome]:
-        return self._session.request("GET", self._manifest(target), MANIFEST_LIMIT)
+            return replace(missing, cause=Cause.REPOSITORY_NOT_FOUND)
+        return missing
 
     def _ok(self, digest: str) -> Outcome:
-        return replace(self._fails(None), pull=Pull.OK, digest=digest)
+        return replace(self._attempt.fails(None), pull=Pull.OK, digest=digest)
 
-    def _fails(self, cause: Cause | None, detail: str = "") -> Outcome:
-        return self._session.fails(cause, detail)
-
-    def _unsupported(self, content_type: str) -> Outcome:
-        known = _MEDIA_TYPE.fullmatch(media_type(content_type))
+    def _unsupported(self, type_: str) -> Outcome:
+        known = _MEDIA_TYPE.fullmatch(type_)
         detail = f"its media type is {known[0]}" if known else "it names no media type"
-        return self._fails(Cause.MEDIA_TYPE_UNSUPPORTED, detail)
+        return self._attempt.fails(Cause.MEDIA_TYPE_UNSUPPORTED, detail)

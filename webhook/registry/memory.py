@@ -1,6 +1,6 @@
 """What registries answered lately, kept for as long as it may serve.
 
-A verdict belongs to (reference, depth, credentials): the key holds all of them,
+A verdict belongs to (reference, hosts, depth, platforms, credentials): the key holds all,
 the credentials as a keyed hash that means nothing outside this process. What
 failed in passing is never kept.
 """
@@ -24,7 +24,7 @@ REJECTED_SECONDS = 60.0
 FRESH_SECONDS = 1.0
 """The age past which no denial rests on an answer."""
 
-Key = tuple[str, str, str]
+Key = tuple[Target, str]
 
 
 class Memory:
@@ -43,7 +43,7 @@ class Memory:
             for text in (credential.source, credential.username, credential.password):
                 raw = text.encode("utf-8", "surrogatepass")
                 mac.update(len(raw).to_bytes(8, "big") + raw)
-        return str(target.reference), target.depth, mac.hexdigest()
+        return target, mac.hexdigest()
 
     def recall(self, key: Key, *, denial: bool = False) -> Outcome | None:
         """Return what is known and may still serve; for a ``denial`` only what is fresh."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from webhook.images.reference import Reference, split_port
+from webhook.registry.hosts import is_configured
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.settings import RegistrySettings, Vantage
 
@@ -41,10 +42,13 @@ def with_misspelling(outcome: Outcome, reference: Reference, settings: RegistryS
     """Tell a misspelt registry from one that merely has no name here.
 
     Proven by the name service, which says that there is no such host, and by the
-    letters; from a registry of the configuration only where we stand as a node
-    does, since such names may exist for nodes alone.
+    letters; not where a hosts.toml has it served from elsewhere; from a registry of
+    the configuration only where we stand as a node does, since such names may exist
+    for nodes alone.
     """
-    if outcome.cause is not Cause.DNS_NOT_FOUND or settings.unread:
+    if outcome.cause is not Cause.DNS_NOT_FOUND:
+        return outcome
+    if is_configured(reference.host, settings.hosts_dir):
         return outcome
     meant = meant_registries(reference.host, settings)
     if not meant:

@@ -136,6 +136,15 @@ def _literal(host: str) -> Addresses | Trouble | None:
     return Trouble(Cause.DNS_NOT_FOUND, "no such host")
 
 
+def addresses_of(host: str) -> tuple[str, ...]:
+    """Return the addresses of a name or literal as texts, none where there are none.
+
+    Waits for the name service as long as the system does: for the start of a process.
+    """
+    found = _literal(host) or _lookup(host)
+    return tuple(map(str, found.found)) if isinstance(found, Addresses) else ()
+
+
 def _lookup(host: str) -> Addresses | Trouble:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)

@@ -208,8 +208,11 @@ class Outcome:
     helped. ``own_host``: the registry's own host gave the last answer, not the
     target of a redirect. ``tags`` are near names for a tag that is not there;
     ``platforms`` is what an index offers, None where nobody looked.
-    ``source`` names the credential that was last sent. ``asked_at`` is when
-    the last request that it rests on was sent, on the monotonic clock in seconds.
+    ``source`` names the credential that was last sent. ``answered``: it is a 401 that
+    nothing was left to say to, an answer to containerd and no error. ``unheard``: a host that a
+    hosts.toml puts before the last gave no answer, so that a node may fare otherwise.
+    ``asked_at`` is when the last request that it rests on was sent, on the monotonic
+    clock in seconds.
     """
 
     pull: Pull
@@ -223,6 +226,8 @@ class Outcome:
     tag_count: int | None = None
     platforms: tuple[str, ...] | None = None
     source: str = ""
+    answered: bool = False
+    unheard: bool = False
     asked_at: float = 0.0
 
     def unknown(self, cause: Cause, detail: str) -> "Outcome":

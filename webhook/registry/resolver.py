@@ -15,12 +15,14 @@ from typing import Protocol
 
 from webhook.credentials.keyring import Credential
 from webhook.deadline import Deadline
+from webhook.images.platform import Platform
 from webhook.images.reference import Reference
-from webhook.registry.endpoint import endpoint_for
-from webhook.registry.exchange import Target, predict
+from webhook.registry.endpoint import registry_for
+from webhook.registry.exchange import LINUX_AMD64, Target, predict
 from webhook.registry.lanes import THREADS, Lanes, OverloadedError
 from webhook.registry.memory import FRESH_SECONDS, Key, Memory
 from webhook.registry.outcome import Cause, Outcome, Pull
+from webhook.registry.recall import Recall
 from webhook.registry.settings import RegistrySettings
 from webhook.registry.wire import Ask, Reply, Trouble
 
@@ -44,10 +46,14 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One image with the credentials that the kubelet would try, in their order."""
+    """One image with the credentials that the kubelet would try, in their order.
+
+    ``platforms`` are those of the nodes; none known: linux/amd64.
+    """
 
     reference: Reference
     credentials: tuple[Credential, ...] = ()
+    platforms: tuple[Platform, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Resolver:
         self._sender = sender
         self._flight_seconds = flight_seconds or settings.total
         self._memory = Memory(settings.cache)
+        self._recall = Recall(settings.cache.digest)
         self._lanes: Lanes[Outcome] = Lanes()
         self._flights: dict[Key, _Flight] = {}
         self._lock = threading.Lock()
@@ -122,8 +129,9 @@ class Resolver:
         reference = question.reference
         return Target(
             reference,
-            endpoint_for(reference, self._settings),
+            registry_for(reference, self._settings),
             self._settings.depth_for(reference.host),
+            question.platforms or (LINUX_AMD64,),
         )
 
     def _flight(self, asked: _Asked, since: float, *, denial: bool) -> "Future[Outcome] | Outcome":
@@ -138,9 +146,9 @@ class Resolver:
                 return known
             flight = self._flights[asked.key] = _Flight(Future(), time.monotonic())
         # Outside the lock: the lanes may resolve other flights, which call back for it.
-        entry = self._settings.entry(asked.target.endpoint.registry)
+        entry = self._settings.entry(asked.target.registry.name)
         width = (entry.concurrency if entry else None) or self._settings.concurrency
-        host = asked.target.endpoint.host
+        host = asked.target.registry.first
         run = self._lanes.submit(host, width, lambda: self._fly(asked))
         run.add_done_callback(lambda done: self._landed(asked.key, flight, done))
         return flight.future
@@ -157,7 +165,7 @@ class Resolver:
 
     def _fly(self, asked: _Asked) -> Outcome:
         outcome = self._converse(asked)
-        host = asked.target.endpoint.host
+        host = asked.target.registry.first
         if outcome.cause in _SILENT:
             self._lanes.silent(host)
         elif outcome.cause not in _NOTHING_HEARD:
@@ -167,7 +175,7 @@ class Resolver:
 
     def _converse(self, asked: _Asked) -> Outcome:
         deadline = Deadline.after(self._flight_seconds)
-        steps = predict(asked.target, asked.credentials)
+        steps = predict(asked.target, asked.credentials, self._recall, time.time())
         asked_at = time.monotonic()
         try:
             ask = next(steps)

@@ -100,12 +100,14 @@ class Egress:
 
     ``local`` is for a person's own machine (inspect, check): loopback may be
     dialled there without being named. Metadata services never may.
+    ``api_server`` is how our own API server is reached, names and addresses alike.
     """
 
     private_ranges: bool = True
     deny: tuple[IPv4Network | IPv6Network, ...] = ()
     allow: tuple[str, ...] = ()
     local: bool = False
+    api_server: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,18 @@ class CacheTimes:
     digest: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The proxies that nodes use, written as in HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+
+    Empty: none. They can hold a user and a password.
+    """
+
+    https: str = field(default="", repr=False)
+    http: str = field(default="", repr=False)
+    no_proxy: str = ""
+
+
 DOCKER_HUB = RegistryEntry(match="docker.io", depth=Depth.EXISTS)
 """Docker Hub counts GETs of manifests against the quota, not HEADs."""
 
@@ -126,8 +140,8 @@ DOCKER_HUB = RegistryEntry(match="docker.io", depth=Depth.EXISTS)
 class RegistrySettings:
     """One RegistryConfig with its defaults filled in. Times are in seconds.
 
-    ``unread`` names settings that change how nodes reach registries and that are
-    not acted on: what fails here may then succeed there.
+    ``hosts_dir`` is containerd's certs.d, None where nodes have none. ``proxy`` None: as
+    this process's own environment says.
     """
 
     vantage: Vantage = Vantage.POD
@@ -139,7 +153,8 @@ class RegistrySettings:
     egress: Egress = field(default_factory=Egress)
     cache: CacheTimes = field(default_factory=CacheTimes)
     registries: tuple[RegistryEntry, ...] = (DOCKER_HUB,)
-    unread: tuple[str, ...] = ()
+    hosts_dir: Path | None = None
+    proxy: Proxy | None = None
 
     def entry(self, host: str) -> RegistryEntry | None:
         """Return the first entry that matches ``host`` as it stands in a reference."""

@@ -1,6 +1,7 @@
 """Sockets whose every step ends at the deadline, and what their failures are called."""
 
 import errno
+import math
 import socket
 from contextlib import suppress
 from contextvars import ContextVar
@@ -23,9 +24,9 @@ _NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAI
 class TroubledError(Exception):
     """Carries a named trouble through the pool, which closes the connection for it."""
 
-    def __init__(self, cause: Cause, detail: str = "") -> None:
+    def __init__(self, cause: Cause, detail: str = "", *, ended: bool = False) -> None:
         super().__init__(detail)
-        self.trouble = Trouble(cause, detail)
+        self.trouble = Trouble(cause, detail, ended)
 
 
 def time_left() -> float:
@@ -36,13 +37,20 @@ def time_left() -> float:
     return left
 
 
-def dial(address: Address, port: int, most: float) -> socket.socket:
-    """Connect within ``most`` seconds and the deadline."""
-    limit = min(most, time_left())
+def dial(address: Address, port: int, most: float, containerd: float | None) -> socket.socket:
+    """Connect within ``most`` seconds and the deadline.
+
+    ``containerd`` is after how long containerd itself gives up: ``dial_timeout`` of a
+    hosts.toml, where 0 is no limit at all; None is its default.
+    """
+    proves = CONTAINERD_DIAL_SECONDS if containerd is None else containerd or math.inf
+    limit = min(most, time_left(), proves)
+    if limit <= 0:
+        raise TroubledError(Cause.TIMEOUT, "no connection came about")
     try:
         dialled = socket.create_connection((str(address), port), timeout=limit)
     except TimeoutError as error:
-        if error.errno == errno.ETIMEDOUT or limit >= CONTAINERD_DIAL_SECONDS:
+        if error.errno == errno.ETIMEDOUT or limit >= proves:
             raise TroubledError(Cause.TIMEOUT, "no connection came about") from error
         raise TroubledError(Cause.DEADLINE, f"no connection within {limit:.1f} s") from error
     except ConnectionRefusedError as error:

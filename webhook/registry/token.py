@@ -12,12 +12,15 @@ from webhook.registry.challenge import Challenge
 
 TOKEN_LIMIT = 1 << 20
 """Bytes of a token answer that are read."""
+TOKEN_SECONDS = 60.0
+"""How long a token lives where its service does not say (distribution's token specification)."""
 CLIENT_ID = "containerd-client"
 GET_AFTER_POST = frozenset({400, 401, 404, 405})
 """Answers to POST after which GET is tried: not every token service knows POST."""
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _BLANK = " \t\r\n"
+_DAY = 86_400
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -40,8 +43,10 @@ class TokenRequest:
 
 def scopes_of(challenge: Challenge, repository: str) -> list[str]:
     """Return the scopes to ask for: the pull of the repository, and what the challenge names."""
-    named = challenge.parameters.get("scope", "").split(" ")
-    return sorted({f"repository:{repository}:pull", *(scope for scope in named if scope)})
+    scope = challenge.parameters.get("scope")
+    # Blanks make empty scopes, which containerd asks for too.
+    named = [] if scope is None else scope.split(" ")
+    return sorted({f"repository:{repository}:pull", *named})
 
 
 def post_request(
@@ -83,7 +88,15 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def token_of(body: bytes, *, posted: bool) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token service gave, and for how many seconds it may serve again."""
+
+    value: str = field(repr=False)
+    seconds: float
+
+
+def token_of(body: bytes, *, posted: bool) -> Token | None:
     """Return the token of an answer, None where it holds none that a header can carry.
 
     POST wants ``access_token``; GET takes ``token`` too.
@@ -96,7 +109,10 @@ def token_of(body: bytes, *, posted: bool) -> str | None:
     if not isinstance(document, dict) or not _is_token_answer(document):
         return None
     token = document.get("access_token") or ("" if posted else document.get("token"))
-    return token if token and _HEADER_SAFE.fullmatch(token) else None
+    if not token or not _HEADER_SAFE.fullmatch(token):
+        return None
+    seconds = document.get("expires_in") or 0
+    return Token(token, float(min(seconds, _DAY)) if seconds > 0 else TOKEN_SECONDS)
 
 
 def _is_token_answer(document: dict[str, Any]) -> bool:

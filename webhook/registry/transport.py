@@ -8,25 +8,26 @@ resolves names, asks the guard, and dials the very address that was judged.
 """
 
 import logging
+import os
 import ssl
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from http.cookiejar import CookieJar
-from threading import Lock
 from typing import Any
 
 import httpcore
 import httpx
 
 from webhook.deadline import Deadline
-from webhook.registry.egress import Guard
+from webhook.registry.clients import Client, Clients
 from webhook.registry.names import Names
 from webhook.registry.outcome import Cause
+from webhook.registry.pools import Backend, Call, Stream, call
+from webhook.registry.proxies import proxy_for, proxy_of_environment
 from webhook.registry.settings import RegistrySettings
-from webhook.registry.sockets import Pipe, TroubledError, dial
+from webhook.registry.sockets import TroubledError
 from webhook.registry.sockets import deadline as deadline_of_thread
-from webhook.registry.tls import TlsPipe, tls_context
-from webhook.registry.wire import Ask, Reply, Trouble, Trust
+from webhook.registry.wire import Ask, Reply, Trouble
 
 MAX_CONNECTIONS = 256
 IDLE_SECONDS = 30.0
@@ -35,44 +36,50 @@ USER_AGENT = "pullproof"
 # httpx tells every URL at level INFO; a token service's can hold what nobody should read.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-_CHUNK = 65_536
-_PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Encodings that Go unpacks unasked, with zlib's word for each."""
+_PACKED = {"gzip": 31, "deflate": -15}
+"""Encodings that containerd unpacks unasked, with zlib's word for each."""
 
 
 class Transport:
-    """Sends one :class:`Ask` at a time and returns what came back; never raises for a peer."""
+    """Sends one :class:`Ask` at a time and returns what came back; never raises for a peer.
+
+    The environment's proxies are read here and once, where the settings name none.
+    """
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._names = Names()
-        self._backend = _Backend(self._names, Guard(settings), settings.connect)
-        self._clients: dict[Trust, httpx.Client] = {}
-        self._closed = False
-        self._lock = Lock()
+        self._proxy = settings.proxy or proxy_of_environment(os.environ)
+        backend = Backend(self._names, settings)
+        self._clients = Clients(lambda: _new_client(backend))
 
     def send(self, ask: Ask, deadline: Deadline) -> Reply | Trouble:
-        """Send ``ask``; a connection that broke off is tried once more, as Go does."""
-        answer = self._send_once(ask, deadline)
-        if isinstance(answer, Trouble) and answer.cause is Cause.RESET and ask.body is None:
-            return self._send_once(ask, deadline)
-        return answer
+        """Send ``ask``; where a kept connection turns out to be closed, by another one.
 
-    def _send_once(self, ask: Ask, deadline: Deadline) -> Reply | Trouble:
+        Rule: ``persistConn.shouldRetryRequest`` of ``net/http``: no byte came back over
+        a connection that had served before, and the request can be repeated.
+        """
+        while True:
+            used: list[Stream] = []
+            answer = self._send_once(ask, deadline, used)
+            if not isinstance(answer, Trouble) or answer.cause is not Cause.RESET:
+                return answer
+            if ask.body is not None or not used or not (used[-1].reused and used[-1].silent):
+                return answer
+
+    def _send_once(self, ask: Ask, deadline: Deadline, used: list[Stream]) -> Reply | Trouble:
         token = deadline_of_thread.set(deadline)
         try:
-            client = self._client(ask.trust)
-            with client.stream(
-                ask.method, ask.url, headers=list(ask.headers), content=ask.body
-            ) as response:
-                encoding = response.headers.get("content-encoding", "").strip().lower()
-                chunks = response.iter_raw(_CHUNK)
-                if encoding in _PACKED and ask.method != "HEAD":
-                    # As in Go, the length of what was packed is no length any more.
-                    response.headers.pop("content-length", None)
-                    chunks = _unpacked(chunks, _PACKED[encoding], ask.limit)
-                body, truncated = _read(chunks, ask.limit)
-                headers = tuple((k.lower(), v) for k, v in response.headers.multi_items())
-                return Reply(response.status_code, headers, body, truncated)
+            proxy = proxy_for(ask.url, self._proxy)
+            with self._clients.lent(ask.trust, named=ask.named) as client:
+                this = Call(
+                    ask.url.startswith("https:"),
+                    client.context,
+                    proxy,
+                    ask.trust.dial_seconds,
+                    ask.named,
+                    used,
+                )
+                return _exchanged(client, ask, this)
         except TroubledError as error:
             return error.trouble
         except httpcore.TimeoutException:
@@ -84,50 +91,91 @@ class Transport:
         except (httpx.InvalidURL, httpcore.UnsupportedProtocol, ValueError):
             return Trouble(Cause.UNEXPECTED_STATUS, "no request can be made of that address")
         except RuntimeError:
-            if not self._closed:
+            if not self._clients.closed:
                 raise
             return Trouble(Cause.OVERLOADED, "it is being closed")
         finally:
             deadline_of_thread.reset(token)
 
-    def _client(self, trust: Trust) -> httpx.Client:
-        with self._lock:
-            client = self._clients.get(trust)
-            if self._closed:
-                raise TroubledError(Cause.OVERLOADED, "it is being closed")
-            if client is None:
-                client = _new_client(tls_context(trust), self._backend)
-                self._clients[trust] = client
-            return client
-
     def close(self) -> None:
         """Close every connection; what is under way ends as one that broke off."""
-        with self._lock:
-            self._closed = True
-            for client in self._clients.values():
-                client.close()
+        self._clients.close()
         self._names.close()
 
 
-def _read(chunks: Iterator[bytes], limit: int) -> tuple[bytes, bool]:
+def _exchanged(client: Client, ask: Ask, this: Call) -> Reply:
+    token = call.set(this)
+    try:
+        return _answer(client, ask, this)
+    finally:
+        call.reset(token)
+
+
+def _answer(client: Client, ask: Ask, this: Call) -> Reply:
+    with client.http.stream(
+        ask.method, ask.url, headers=list(ask.headers), content=ask.body
+    ) as response:
+        stream = this.used[-1]
+        # Once the body has ended, the connection may serve another thread's request.
+        head = stream.head
+        if head is None:
+            # The parser had bytes left over from before: whose answer they are, nobody knows.
+            raise TroubledError(Cause.RESET, "it says more than it was asked")
+        headers = head.headers
+        encoding = _value(headers, "content-encoding").strip().lower()
+        chunks = _until_cut(response.iter_raw(), stream)
+        if encoding in _PACKED and ask.method != "HEAD":
+            # As in Go, the length of what was packed is no length any more.
+            headers = tuple(header for header in headers if header[0] != "content-length")
+            chunks = _unpacked(chunks, _PACKED[encoding], ask.limit)
+        body, truncated, cut = _read(chunks, ask.limit)
+        return Reply(head.status, headers, body, truncated, cut)
+
+
+class _CutError(Exception):
+    """The body ended before it was whole."""
+
+
+def _value(headers: tuple[tuple[str, str], ...], name: str) -> str:
+    return next((value for key, value in headers if key == name), "")
+
+
+def _until_cut(chunks: Iterator[bytes], stream: Stream) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except httpcore.RemoteProtocolError as error:
+        if stream.ended:
+            raise _CutError from error
+        raise
+
+
+def _read(chunks: Iterator[bytes], limit: int) -> tuple[bytes, bool, bool]:
+    """Return the body up to ``limit``, whether there was more, whether it was cut."""
     body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) > limit:
-            return bytes(body[:limit]), True
-    return bytes(body), False
+    try:
+        for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                return bytes(body[:limit]), True, False
+    except _CutError:
+        return bytes(body), False, True
+    return bytes(body), False, False
 
 
 def _unpacked(chunks: Iterator[bytes], wbits: int, limit: int) -> Iterator[bytes]:
     """Unpack no more than ``_read`` looks at: a few bytes can stand for gigabytes."""
     unpacking = zlib.decompressobj(wbits)
     left = limit + 1
+    came = False
     for chunk in chunks:
+        came = True
         while chunk and left > 0 and not unpacking.eof:
             piece = unpacking.decompress(chunk, left)
             chunk = unpacking.unconsumed_tail  # noqa: PLW2901  # what did not fit
             left -= len(piece)
             yield piece
+    if came and left > 0 and not unpacking.eof:
+        raise _CutError
 
 
 class _NoCookies(CookieJar):
@@ -140,9 +188,9 @@ class _NoCookies(CookieJar):
         """Send none."""
 
 
-def _new_client(context: ssl.SSLContext, backend: httpcore.NetworkBackend) -> httpx.Client:
+def _new_client(backend: httpcore.NetworkBackend) -> httpx.Client:
     client = httpx.Client(
-        transport=_PoolTransport(context, backend),
+        transport=_PoolTransport(backend),
         trust_env=False,
         follow_redirects=False,
         headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
@@ -154,9 +202,10 @@ def _new_client(context: ssl.SSLContext, backend: httpcore.NetworkBackend) -> ht
 class _PoolTransport(httpx.BaseTransport):
     """``httpx.HTTPTransport`` without its own backend: the seam that httpx has no option for."""
 
-    def __init__(self, context: ssl.SSLContext, backend: httpcore.NetworkBackend) -> None:
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+            # The pool's to play with; our streams take the context of the call.
+            ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
@@ -164,17 +213,23 @@ class _PoolTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        target, headers = request.url.raw_path, list(request.headers.raw)
+        proxy = call.get().proxy
+        if proxy is not None and request.url.scheme == "http":
+            target = b"http://" + request.url.netloc + target
+            if proxy.authorization is not None:
+                headers.append((b"Proxy-Authorization", proxy.authorization.encode()))
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
             port=request.url.port,
-            target=request.url.raw_path,
+            target=target,
         )
         response = self._pool.handle_request(
             httpcore.Request(
                 method=request.method,
                 url=url,
-                headers=request.headers.raw,
+                headers=headers,
                 content=request.stream,
                 extensions={"timeout": {"pool": deadline_of_thread.get().left()}},
             )
@@ -199,71 +254,3 @@ class _ResponseStream(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._response.close()
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Resolves, judges and dials, each step inside the deadline."""
-
-    def __init__(self, names: Names, guard: Guard, connect: float) -> None:
-        self._names = names
-        self._guard = guard
-        self._connect = connect
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ARG002  # the deadline rules
-        local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
-        addresses = self._names.addresses(host, deadline_of_thread.get())
-        if isinstance(addresses, Trouble):
-            raise TroubledError(addresses.cause, addresses.detail)
-        failure = TroubledError(Cause.DNS_NOT_FOUND, "no such host")
-        for address in addresses.found:
-            refusal = self._guard.refusal(host, port, address)
-            if refusal is not None:
-                # One refused address is enough: a name that points there is not dialled.
-                raise TroubledError(Cause.EGRESS_REFUSED, refusal)
-        for address in addresses.found:
-            try:
-                return _Stream(Pipe(dial(address, port, self._connect)))
-            except TroubledError as error:
-                failure = error
-        raise failure
-
-
-class _Stream(httpcore.NetworkStream):
-    """A pipe as the pool wants it; the deadline rules, not the pool's timeouts."""
-
-    def __init__(self, pipe: Pipe) -> None:
-        self._pipe = pipe
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._pipe.read(max_bytes)
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._pipe.write(buffer)
-
-    def close(self) -> None:
-        self._pipe.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
-        try:
-            return _Stream(TlsPipe(self._pipe, ssl_context, server_hostname))
-        except BaseException:
-            self.close()
-            raise
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            return self._pipe.is_readable()
-        if info == "ssl_object" and isinstance(self._pipe, TlsPipe):
-            return self._pipe.tls
-        return None

@@ -37,13 +37,10 @@ def seen_from_nodes(outcome: Outcome, reference: Reference, settings: RegistrySe
     """
     if outcome.pull is not Pull.FAILS or outcome.cause is None:
         return outcome
-    if settings.unread:
-        return outcome.unknown(
-            Cause.RUNTIME_UNKNOWN,
-            f"nodes reach registries by {' and '.join(settings.unread)}, which is not read yet",
-        )
     if outcome.cause.rule in NETWORK_RULES and settings.vantage is Vantage.POD:
         return outcome.unknown(outcome.cause, outcome.detail)
+    if outcome.unheard and settings.vantage is Vantage.POD:
+        return outcome.unknown(outcome.cause, "a mirror gave no answer here, and may on a node")
     if outcome.cause in _REFUSED and _nodes_may_know_better(outcome, reference, settings):
         return outcome.unknown(
             Cause.NODE_CREDENTIALS_UNDECLARED,

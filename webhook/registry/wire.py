@@ -4,7 +4,6 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from webhook.registry.outcome import Cause
 
@@ -35,8 +34,9 @@ class Ask:
     """One request. ``limit`` is how many bytes of the answer's body are wanted at most.
 
     ``user`` is the name whose credential or token goes along, for the evidence.
-    ``explains``: it decides nothing and only makes a message better, so that nobody
-    should wait long for it.
+    ``named``: the node's configuration names this very host and port, so that it may be
+    dialled wherever it is. ``explains``: it decides nothing and only makes a message
+    better, so that nobody should wait long for it.
     """
 
     method: str
@@ -46,17 +46,22 @@ class Ask:
     limit: int = 0
     user: str | None = None
     trust: Trust = DEFAULT_TRUST
+    named: bool = False
     explains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; names of headers are in lower case. ``truncated``: there was more body."""
+    """One answer; names of headers are in lower case. ``truncated``: there was more body.
+
+    ``cut``: the connection ended before the body did, which is Go's ``ErrUnexpectedEOF``.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     truncated: bool = False
+    cut: bool = False
 
     def header(self, name: str) -> str:
         """Return the first value of a header, empty where it is missing."""
@@ -69,19 +74,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """No answer came. ``detail`` is our own phrase, never the peer's."""
+    """No answer came. ``detail`` is our own phrase, never the peer's.
+
+    ``ended``: the peer closed an orderly connection without a word, which containerd
+    takes for passing and asks the last host again (``isTransientTransportErr``).
+    """
 
     cause: Cause
     detail: str = ""
+    ended: bool = False
 
 
 Steps = Generator[Ask, Reply | Trouble, T]
 """A conversation: yields what to send, is sent what came back, returns its result."""
-
-
-def shown_url(url: str, *, own: bool) -> str:
-    """Return ``url`` as it may be shown: what stands behind ``?`` can be a signature."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    query = "" if not parts.query else parts.query if own else "…"
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))

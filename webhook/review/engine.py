@@ -6,6 +6,7 @@ What is I/O is passed in: the view of the cluster and whoever asks registries.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Protocol
 
 from webhook.cluster.nodes import Nodes
@@ -13,11 +14,18 @@ from webhook.cluster.view import ClusterView, ServiceAccount, Unreadable
 from webhook.credentials.keyring import Broken, Credential, Keyring, keyring_of
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
-from webhook.images.reference import Fault, InvalidReference, Reference, address_fault
+from webhook.images.reference import (
+    Fault,
+    InvalidReference,
+    Reference,
+    literal_fault,
+    port_fault,
+)
 from webhook.images.workloads import ImageUse, PodInputs, PullPolicy
 from webhook.policy.action import Action
 from webhook.policy.files import PolicySet
 from webhook.policy.select import Rules, rules_for
+from webhook.registry.hosts import is_configured
 from webhook.registry.misspelt import with_misspelling
 from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, Rule, decided
 from webhook.registry.resolver import Question
@@ -183,7 +191,8 @@ class Engine:
         denial: bool = False,
     ) -> tuple[Judged, ...]:
         """Find out what the pull of each image comes to; registries are asked side by side."""
-        known = {use: outcome for use in uses if (outcome := _known(pod, use)) is not None}
+        folder = self.settings.hosts_dir
+        known = {use: outcome for use in uses if (outcome := _known(pod, use, folder)) is not None}
         tried = {use: credentials_for(pod, use) for use in uses}
         asked = {
             use: Question(use.reference, tried[use])
@@ -243,7 +252,7 @@ def credentials_for(pod: PodFacts, use: ImageUse) -> tuple[Credential, ...]:
     return ()
 
 
-def _known(pod: PodFacts, use: ImageUse) -> Outcome | None:
+def _known(pod: PodFacts, use: ImageUse, hosts_dir: Path | None) -> Outcome | None:
     """Return what is certain without asking anybody, in the order in which the kubelet fails."""
     if isinstance(use.reference, InvalidReference):
         return decided(FAULTS[use.reference.fault], use.reference.reason)
@@ -252,7 +261,9 @@ def _known(pod: PodFacts, use: ImageUse) -> Outcome | None:
     if isinstance(pod.keyring, Broken):
         outcome = decided(Cause.CREDENTIAL_UNDECODABLE, pod.keyring.reason)
         return replace(outcome, source=pod.keyring.source)
-    address = address_fault(use.reference)
+    address = literal_fault(use.reference)
+    if address is None and not is_configured(use.reference.host, hosts_dir):
+        address = port_fault(use.reference)
     return decided(Cause.ADDRESS_INVALID, address) if address is not None else None
 
 

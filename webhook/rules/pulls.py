@@ -41,6 +41,8 @@ def doubt(judged: Judged, cause: Cause) -> str:
         return "a node may have that layer already"
     if cause is Cause.PLATFORM_SOME:
         return "some nodes can run it"
+    if cause is Cause.PLATFORM_NONE:
+        return "the platforms of the nodes are not known"
     if cause is Cause.CREDENTIAL_UNDECODABLE:
         return ""
     if cause.rule in (Rule.IMAGE_NOT_FOUND, Rule.PULL_DENIED):
