@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.parts.c import NoCompilerError, compiler
 from tests.parts.go import NoGoError, toolchain
 from tests.parts.recipe import RECIPE_VERSION, Part, PartUnavailableError
 
@@ -61,7 +62,8 @@ def build(part: Part) -> Path:
 def _compile(part: Part, output: Path) -> None:
     try:
         go = toolchain()
-    except NoGoError as error:
+        languages = {"CGO_ENABLED": "1", "CC": compiler()} if part.cgo else {"CGO_ENABLED": "0"}
+    except (NoGoError, NoCompilerError) as error:
         raise PartUnavailableError(part.name, str(error)) from error
     _say(
         f"building {part.name} {part.version} from its Go module "
@@ -84,7 +86,7 @@ def _compile(part: Part, output: Path) -> None:
         cwd=part.folder,
         env={
             **os.environ,
-            "CGO_ENABLED": "0",
+            **languages,
             "GOWORK": "off",
             # A newer toolchain would be fetched behind our back otherwise.
             "GOTOOLCHAIN": "local",

@@ -16,6 +16,7 @@ ETCD = (3, 7, 3)
 REGISTRY = (3, 1, 2)
 CONTAINERD = (2, 4, 2)
 CONTAINERD_1_7 = (1, 7, 34)
+RUNC = (1, 5, 2)
 
 Version = tuple[int, int, int]
 
@@ -57,6 +58,8 @@ class Part:
     ldflags: str = ""
     sources: str | None = None
     on_path: OnPath | None = None
+    # Its C parts need a compiler; all else is built without one.
+    cgo: bool = False
 
     @property
     def folder(self) -> Path:
@@ -121,6 +124,7 @@ _ALL = (
     ),
     _kubernetes("kube-apiserver", 240),
     _kubernetes("kube-controller-manager", 65),
+    _kubernetes("kubelet", 20),
     _kubernetes("kubectl", 15, arguments=("version", "--client"), says="Client Version:"),
     Part(
         name="registry",
@@ -153,6 +157,22 @@ _ALL = (
         sources="puller",
     ),
     Part(
+        name="providersoracle",
+        module="kubernetes",
+        package="./providersoracle",
+        version=_dotted(KUBERNETES),
+        seconds=15,
+        sources="providersoracle",
+    ),
+    Part(
+        name="scheduling",
+        module="kubernetes",
+        package="./scheduling",
+        version=_dotted(KUBERNETES),
+        seconds=15,
+        sources="scheduling",
+    ),
+    Part(
         name="hostsoracle",
         module="containerd",
         package="./hostsoracle",
@@ -176,6 +196,30 @@ _ALL = (
         version=_dotted(CONTAINERD),
         seconds=60,
         ldflags=f"-X github.com/containerd/containerd/v2/version.Version={_dotted(CONTAINERD)}",
+    ),
+    Part(
+        name="containerd-shim-runc-v2",
+        module="containerd",
+        package="github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        version=_dotted(CONTAINERD),
+        seconds=15,
+        ldflags=f"-X github.com/containerd/containerd/v2/version.Version={_dotted(CONTAINERD)}",
+    ),
+    Part(
+        name="runc",
+        module="runc",
+        package="github.com/opencontainers/runc",
+        version=_dotted(RUNC),
+        seconds=20,
+        ldflags=f"-X main.version={'.'.join(map(str, RUNC))}",
+        on_path=OnPath(
+            arguments=("--version",),
+            pattern=rf"^runc version {_NUMBERS}",
+            oldest=(1, 1, 0),
+            newest=(1, _LAST, _LAST),
+            accepted="of major 1, from 1.1 on",
+        ),
+        cgo=True,
     ),
     Part(
         name="containerd-1.7",

@@ -34,6 +34,8 @@ type task struct {
 	Image    string   `json:"image"`
 	Endpoint string   `json:"endpoint"`
 	Secrets  []secret `json:"secrets"`
+	// Leaves the image where it was pulled to.
+	Keep bool `json:"keep"`
 }
 
 type secret struct {
@@ -120,6 +122,9 @@ func work(given task, dialled *runtimes, limit time.Duration) answer {
 	if err != nil {
 		return failed("harness", failure{Code: "Harness", Message: err.Error()})
 	}
+	if given.Keep {
+		service = keeper{service}
+	}
 	got := pull(service, image, credentials, limit)
 	got.Matched = len(credentials)
 	return got
@@ -203,6 +208,15 @@ func pullOnce(
 	// The next case must find an empty node; a pull that succeeded stays one.
 	_, _ = service.RemoveImage(within, &cri.RemoveImageRequest{Image: spec})
 	return nil
+}
+
+// keeper removes nothing.
+type keeper struct{ cri.ImageServiceClient }
+
+func (keeper) RemoveImage(
+	context.Context, *cri.RemoveImageRequest, ...grpc.CallOption,
+) (*cri.RemoveImageResponse, error) {
+	return &cri.RemoveImageResponse{}, nil
 }
 
 func failed(stage string, told ...failure) answer {
