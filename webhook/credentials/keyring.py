@@ -92,6 +92,25 @@ def keyring_of(secrets: Iterable[tuple[str, Secret]]) -> Keyring | Broken:
         if isinstance(entries, Undecodable):
             return Broken(source, entries.reason, entries.location)
         credentials.extend(_credentials(source, entries or ()))
+    return _indexed(credentials)
+
+
+def keyring_of_entries(configs: Iterable[tuple[str, Iterable[Entry]]]) -> Keyring:
+    """Build one keyring of decoded docker configs, given with their sources in their order."""
+    return _indexed([c for source, entries in configs for c in _credentials(source, entries)])
+
+
+def image_matches(pattern: str, name: str) -> bool:
+    """Match the image ``name`` (no tag) against one of ``matchImages`` (``URLsMatchStr``).
+
+    The rule of the keyring's keys, but neither a scheme nor ``/v1/`` is taken off, and
+    nothing falls back to Docker Hub's old key.
+    """
+    glob, image = _pattern(pattern), _pattern(name)
+    return glob is not None and image is not None and glob.matches(image)
+
+
+def _indexed(credentials: list[Credential]) -> Keyring:
     credentials.sort(key=lambda c: c.key.encode("utf-8", "surrogateescape"), reverse=True)
     return Keyring(tuple(credentials))
 

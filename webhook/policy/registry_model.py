@@ -160,7 +160,13 @@ def settings_of(config: RegistryConfig | None) -> RegistrySettings:
         registries=_entries(spec.registries),
         hosts_dir=Path(spec.hosts_dir) if spec.hosts_dir is not None else None,
         proxy=_proxy(spec.proxy),
+        node_docker_config=Path(spec.node_docker_config) if spec.node_docker_config else None,
+        credential_providers=_providers(spec.credential_providers),
     )
+
+
+def _providers(providers: CredentialProviders | None) -> tuple[Path, Path] | None:
+    return None if providers is None else (Path(providers.config), Path(providers.bin_dir))
 
 
 def _proxy(proxy: Proxy | None) -> ProxySettings | None:

@@ -141,7 +141,9 @@ class RegistrySettings:
     """One RegistryConfig with its defaults filled in. Times are in seconds.
 
     ``hosts_dir`` is containerd's certs.d, None where nodes have none. ``proxy`` None: as
-    this process's own environment says.
+    this process's own environment says. ``credential_providers`` is the kubelet's
+    CredentialProviderConfig and the folder of its plugins; that and
+    ``node_docker_config`` count where ``node_credentials`` is FILES.
     """
 
     vantage: Vantage = Vantage.POD
@@ -155,6 +157,8 @@ class RegistrySettings:
     registries: tuple[RegistryEntry, ...] = (DOCKER_HUB,)
     hosts_dir: Path | None = None
     proxy: Proxy | None = None
+    node_docker_config: Path | None = None
+    credential_providers: tuple[Path, Path] | None = None
 
     def entry(self, host: str) -> RegistryEntry | None:
         """Return the first entry that matches ``host`` as it stands in a reference."""
