@@ -35,9 +35,8 @@ def test_the_account_may_do_what_it_needs_and_nothing_else(
     assert everywhere - anybody == {
         ("get", "secrets", ""),
         ("get", "serviceaccounts", ""),
-        ("get", "namespaces", ""),
-        ("get", "nodes", ""),
-        ("list", "nodes", ""),
+        *((verb, "namespaces", "") for verb in ("get", "list", "watch")),
+        *((verb, "nodes", "") for verb in ("get", "list", "watch")),
         ("get", "validatingwebhookconfigurations", "pullproof"),
         ("patch", "validatingwebhookconfigurations", "pullproof"),
     }

@@ -1,5 +1,6 @@
 """Which nodes a view tells of: listed in pages by an API server, or read from manifests."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ def soon() -> Deadline:
     return Deadline.after(5)
 
 
+def nodes_in_time(view: LiveView) -> Nodes:
+    """Return the nodes once they are known; a list that failed is tried again."""
+    end = time.monotonic() + 10
+    while not isinstance(found := view.nodes(soon()), Nodes):
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+    return found
+
+
 def test_nodes_are_listed_page_by_page_and_kept(api: ApiServer, view: LiveView) -> None:
     api.answers[FIRST] = page(node("a"), more="more")
     api.answers[SECOND] = page(node("b", IMAGE))
@@ -55,7 +65,8 @@ def test_nodes_are_listed_page_by_page_and_kept(api: ApiServer, view: LiveView) 
         assert isinstance(found, Nodes)
         assert [n.name for n in found.nodes] == ["a", "b"]
         assert found.holding(IMAGE) == ("b",)
-    assert api.asked == [FIRST, SECOND]
+    assert api.asked[:2] == [FIRST, SECOND]
+    assert FIRST not in api.asked[2:], "what follows is watched"
 
 
 @pytest.mark.parametrize("code", [401, 403])
@@ -76,9 +87,7 @@ def test_a_list_that_breaks_off_half_way_is_unknown_and_not_kept(
     api.answers[SECOND] = (500, status(500, "InternalError"))
     assert isinstance(view.nodes(soon()), Unreadable)
     api.answers[SECOND] = page(node("b"))
-    found = view.nodes(soon())
-    assert isinstance(found, Nodes)
-    assert len(found.nodes) == 2
+    assert sorted(node.name for node in nodes_in_time(view).nodes) == ["a", "b"]
 
 
 @pytest.mark.parametrize("items", [None, {}, "x", [None], [7], [[]]])
@@ -87,11 +96,6 @@ def test_a_list_of_another_shape_raises_nothing(api: ApiServer, view: LiveView, 
     found = view.nodes(soon())
     assert isinstance(found, Nodes | Unreadable)
     assert isinstance(found, Unreadable) or not found.holding(IMAGE)
-
-
-def test_no_answer_in_time_is_unknown(api: ApiServer, view: LiveView) -> None:
-    api.answers[FIRST] = page(node("a"))
-    assert isinstance(view.nodes(Deadline.after(0)), Unreadable)
 
 
 def test_manifests_tell_of_the_nodes_that_they_describe(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from webhook.images.reference import (
     InvalidReference,
     Reference,
     address_fault,
+    dialled_host,
     parse,
     split_port,
 )
@@ -180,6 +181,23 @@ def test_an_address_that_cannot_be_dialled_is_valid_by_the_grammar(image: str, f
 )
 def test_any_other_address_can_be_dialled(image: str) -> None:
     assert address_fault(valid(image)) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "dialled"),
+    [
+        ("r.io:4294967739", "r.io:443"),
+        ("r.io:04294972296", "r.io:5000"),
+        ("r.io:4295099999", "r.io:4295099999"),
+        ("r.io:18446744073709552059", "r.io:18446744073709552059"),
+        ("r.io:0443", "r.io:0443"),
+        ("[::1]:65535", "[::1]:65535"),
+        ("r.io", "r.io"),
+    ],
+)
+def test_a_port_past_32_bits_is_dialled_as_go_parses_it(host: str, dialled: str) -> None:
+    """``parsePort`` of Go's ``net`` multiplies before it looks whether that ran over."""
+    assert dialled_host(host) == dialled
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webhook.images.placement import (
+    ANYWHERE,
+    Placement,
+    Requirement,
+    Term,
+    Toleration,
+    placement_of,
+)
 from webhook.images.reference import InvalidReference, parse
+from webhook.images.rollout import Rollout, rollout_of
 from webhook.images.workloads import (
     POD_SPECS,
     Place,
@@ -233,3 +242,121 @@ def test_a_selection_too_deep_to_print_never_raises() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert of_pod({"affinity": deep}).node_selection == ""
+
+
+def test_where_a_pod_may_run_is_read() -> None:
+    term = {
+        "matchExpressions": [{"key": "pool", "operator": "In", "values": ["a", 1]}],
+        "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}],
+    }
+    required = {"nodeSelectorTerms": [term, {}]}
+    got = of_pod(
+        {
+            "nodeName": "n",
+            "nodeSelector": {"b": "2", "a": "1", "c": 3},
+            "affinity": {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
+            },
+            "tolerations": [{"key": "k", "operator": "Exists", "tolerationSeconds": 5}, 7],
+        }
+    ).placement
+    assert got == Placement(
+        node_name="n",
+        node_selector=(("a", "1"), ("b", "2")),
+        terms=(
+            Term(
+                (Requirement("pool", "In", ("a", "")),),
+                (Requirement("metadata.name", "In", ("n",)),),
+            ),
+            Term(),
+        ),
+        tolerations=(Toleration("k", "Exists"),),
+    )
+    assert of_pod({}).placement == ANYWHERE
+
+
+def test_a_required_affinity_without_terms_is_not_none() -> None:
+    """Nil is no constraint; an empty selector matches no objects."""
+    name = "requiredDuringSchedulingIgnoredDuringExecution"
+    assert placement_of({"affinity": {"nodeAffinity": {name: {}}}}).terms == ()
+    assert placement_of({"affinity": {"nodeAffinity": {name: None}}}).terms is None
+    assert placement_of({"affinity": {"nodeAffinity": {}}}).terms is None
+
+
+def test_the_pods_of_a_daemonset_tolerate_what_its_controller_adds() -> None:
+    manifest = {"spec": {"template": {"spec": {"hostNetwork": True}}}}
+    daemons = pod_inputs("apps", "DaemonSet", manifest)
+    others = pod_inputs("apps", "Deployment", manifest)
+    assert daemons is not None
+    assert others is not None
+    assert daemons.placement.daemon
+    keys = {toleration.key for toleration in daemons.placement.tolerations}
+    assert "node.kubernetes.io/unschedulable" in keys
+    assert "node.kubernetes.io/network-unavailable" in keys
+    assert others.placement == ANYWHERE
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, True, 1, 1.5, "text", [], ["a"], [None], {}, {"a": 1}, [[{}]], [{"a": 1}]]
+)
+def test_a_placement_and_a_rollout_of_any_shape_are_read(wrong: Any) -> None:
+    for field in ("nodeName", "nodeSelector", "affinity", "tolerations", "hostNetwork"):
+        placement_of({field: wrong}, daemon=True)
+    name = "requiredDuringSchedulingIgnoredDuringExecution"
+    placement_of({"affinity": {"nodeAffinity": wrong}})
+    placement_of({"affinity": {"nodeAffinity": {name: wrong}}})
+    placement_of({"affinity": {"nodeAffinity": {name: {"nodeSelectorTerms": wrong}}}})
+    for part in ("matchExpressions", "matchFields"):
+        terms = {"nodeSelectorTerms": [{part: wrong}, {part: [{"values": wrong, "key": wrong}]}]}
+        placement_of({"affinity": {"nodeAffinity": {name: terms}}})
+    for kind in ("Pod", "Deployment", "Job", "CronJob", "DaemonSet", "StatefulSet", wrong):
+        rollout_of({"kind": kind, "spec": wrong})
+        for key in ("replicas", "strategy", "parallelism", "completions", "jobTemplate"):
+            assert rollout_of({"kind": kind, "spec": {key: wrong}}).pods >= 0
+        rollout_of({"kind": kind, "spec": {"strategy": {"rollingUpdate": {"maxSurge": wrong}}}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "pods"),
+    [
+        ("Pod", {}, 1),
+        ("Deployment", {}, 2),
+        ("Deployment", {"replicas": 10}, 13),
+        ("Deployment", {"replicas": 10, "strategy": {"type": "Recreate"}}, 10),
+        ("Deployment", {"replicas": 4, "strategy": {"rollingUpdate": {"maxSurge": 0}}}, 4),
+        ("Deployment", {"replicas": 4, "strategy": {"rollingUpdate": {"maxSurge": "30%"}}}, 6),
+        ("Deployment", {"replicas": 0}, 0),
+        ("StatefulSet", {"replicas": 3}, 3),
+        ("ReplicaSet", {}, 1),
+        ("Job", {}, 1),
+        ("Job", {"parallelism": 8, "completions": 5}, 5),
+        ("CronJob", {"jobTemplate": {"spec": {"parallelism": 4}}}, 4),
+        ("PodTemplate", {}, 0),
+        ("Rollout", {"replicas": 6}, 6),
+        ("Deployment", {"replicas": -1}, 0),
+        ("Deployment", {"replicas": True, "strategy": {"type": "Recreate"}}, 1),
+    ],
+)
+def test_a_rollout_starts_as_many_pods_as_its_kind_says(
+    kind: str, spec: Mapping[str, Any], pods: int
+) -> None:
+    got = rollout_of({"kind": kind, "spec": spec})
+    assert got == Rollout(pods)
+    assert got.pulls(100) == pods
+    assert got.pulls(2) == min(pods, 2)
+
+
+def test_a_daemonset_pulls_on_every_node() -> None:
+    assert rollout_of({"kind": "DaemonSet"}).pulls(5000) == 5000
+
+
+def test_a_scaling_changes_no_pull_input() -> None:
+    def scaled(replicas: int) -> PodInputs | None:
+        spec = {"template": {"spec": {}}, "replicas": replicas}
+        return pod_inputs("apps", "Deployment", {"spec": spec})
+
+    one, two = scaled(1), scaled(2)
+    assert one == two
+    assert one is not None
+    assert two is not None
+    assert one.rollout != two.rollout

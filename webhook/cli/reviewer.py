@@ -42,6 +42,7 @@ class Reviewer:
     def start(self) -> None:
         self._desk.store.start()
         if isinstance(self._desk.view, LiveView):
+            self._desk.view.start()
             self._thread = threading.Thread(target=self._reach, name="cluster", daemon=True)
             self._thread.start()
 
@@ -66,6 +67,7 @@ class Reviewer:
             Check("policies", ok=True, reason=loaded),
             Check("policy-reload", ok=store.problem is None, reason=reload, gates=False),
             self._cluster(),
+            *self._watched(),
         ]
 
     def _cluster(self) -> Check:
@@ -74,6 +76,14 @@ class Reviewer:
             return Check("cluster", ok=True, reason="read from a folder of manifests")
         reason = "reached" if view.reached() else self._unreached
         return Check("cluster", ok=view.reached(), reason=reason)
+
+    def _watched(self) -> Sequence[Check]:
+        view = self._desk.view
+        if not isinstance(view, LiveView):
+            return ()
+        problem = view.watched()
+        reason = problem or "nodes and namespaces are watched"
+        return [Check("watched", ok=problem is None, reason=reason, gates=False)]
 
     def close(self) -> None:
         self._closing.set()

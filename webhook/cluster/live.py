@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from webhook.cluster.answers import Answer, failed
 from webhook.cluster.flights import Flights
-from webhook.cluster.nodes import Node, Nodes, node_of
+from webhook.cluster.nodes import Nodes
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
+from webhook.cluster.watched import WatchedNamespaces, WatchedNodes
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
 from webhook.registry.names import addresses_of
@@ -21,9 +23,6 @@ from webhook.registry.outcome import Cause
 CONNECTIONS = 64
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of one object; the API server itself stores no more than 1.5 MiB."""
-NODES_A_PAGE = 500
-MAX_NODES_BODY = 64 * 1024 * 1024
-"""Bytes of one page of nodes."""
 MAX_KEPT_DATA = 64 * 1024
 """Bytes of a Secret's data; a larger one is read anew each time, so that memory is bounded."""
 
@@ -42,16 +41,7 @@ class _Labels:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What the API server sent: ``status`` 0 means that it sent nothing, see ``why``."""
-
-    status: int
-    body: Mapping[str, Any] = field(repr=False, default_factory=dict)
-    why: str = ""
-
-
-Found = Secret | ServiceAccount | _Labels | Nodes | Absent | Unreadable
+Found = Secret | ServiceAccount | _Labels | Absent | Unreadable
 Call = Callable[..., Any]
 
 
@@ -73,9 +63,10 @@ class _Query:
 class LiveView:
     """Reads one API server with the official client; answers are kept for 10 s.
 
-    ``kubeconfig`` None means the cluster in which this process runs. Raises
-    :class:`ClusterConfigError` where no API server can be named; contacts nobody
-    before the first read. Close it when done.
+    Nodes are watched from the first time that they are read, or from :meth:`start`,
+    which has the namespaces watched as well. ``kubeconfig`` None means the cluster in
+    which this process runs. Raises :class:`ClusterConfigError` where no API server can
+    be named; contacts nobody before the first read. Close it when done.
     """
 
     def __init__(self, kubeconfig: Path | None = None) -> None:
@@ -86,7 +77,14 @@ class LiveView:
         self._core = client.CoreV1Api(self._client)
         self._version = client.VersionApi(self._client)
         self._flights: Flights[Found] = Flights(keeps=_may_be_kept)
+        self._nodes = WatchedNodes(self._core.list_node)
+        self._namespaces = WatchedNamespaces(self._core.list_namespace)
         self._reached = False
+
+    def start(self) -> None:
+        """Begin to watch nodes and namespaces, as a server does, before the first review."""
+        self._nodes.start()
+        self._namespaces.start()
 
     def secret(
         self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
@@ -108,6 +106,10 @@ class LiveView:
     def namespace_labels(
         self, namespace: str, deadline: Deadline
     ) -> Mapping[str, str] | Unreadable:
+        """Return a namespace's labels; one that is not watched, or not yet seen, is read."""
+        watched = self._namespaces.labels(namespace)
+        if watched is not None:
+            return watched
         query = _Query("Namespace", "namespaces", "", namespace, _labels)
         found = self._read(query, self._core.read_namespace, deadline, fresh=False)
         if isinstance(found, _Labels):
@@ -117,32 +119,14 @@ class LiveView:
         return found if isinstance(found, Unreadable) else _unexpected(query)
 
     def nodes(self, deadline: Deadline) -> Nodes | Unreadable:
-        """List the nodes, in pages; the answer is kept as long as any other."""
-        found = self._flights.read("nodes", self._list_nodes, deadline)
-        if isinstance(found, Nodes | Unreadable):
-            return found
-        return Unreadable(Cause.CLUSTER_UNAVAILABLE, "cannot list nodes: no answer in time")
+        """Return the nodes as they were a moment ago; not synced yet is not known."""
+        return self._nodes.read(deadline)
 
-    def _list_nodes(self, deadline: Deadline) -> Found:
-        nodes: list[Node] = []
-        page: dict[str, Any] = {"limit": NODES_A_PAGE}
-        while True:
-            answer = self._ask(self._core.list_node, page, deadline, MAX_NODES_BODY)
-            if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-                why = f"pullproof may not list nodes: the API server answers {answer.status}"
-                return Unreadable(Cause.CLUSTER_UNAVAILABLE, why)
-            if answer.status != HTTPStatus.OK:
-                why = answer.why or f"the API server answers {answer.status}"
-                return Unreadable(Cause.CLUSTER_UNAVAILABLE, f"cannot list nodes: {why}")
-            items, metadata = answer.body.get("items"), answer.body.get("metadata")
-            if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
-                why = "cannot list nodes: the answer is no list of nodes"
-                return Unreadable(Cause.CLUSTER_UNAVAILABLE, why)
-            nodes += map(node_of, items)
-            token = metadata.get("continue") if isinstance(metadata, dict) else None
-            if not token:
-                return Nodes(tuple(nodes))
-            page["_continue"] = token
+    def watched(self) -> str | None:
+        """Return None where nodes and namespaces are all known now, else what is not."""
+        informers = (self._nodes.informer, self._namespaces.informer)
+        problems = [problem for one in informers if (problem := one.problem()) is not None]
+        return "; ".join(problems) or None
 
     def addresses(self) -> frozenset[str]:
         """Return how the API server is reached, ``host:port``: by its name and by what that gives.
@@ -169,6 +153,8 @@ class LiveView:
     def close(self) -> None:
         """Close the connections; reads under way end by their deadlines."""
         self._flights.close()
+        self._nodes.close()
+        self._namespaces.close()
         self._client.close()
 
     def _read(self, query: _Query, call: Call, deadline: Deadline, *, fresh: bool) -> Found:
@@ -191,16 +177,15 @@ class LiveView:
         call: Call,
         arguments: Mapping[str, Any],
         deadline: Deadline,
-        limit: int = MAX_BODY,
-    ) -> _Answer:
+    ) -> Answer:
         left = deadline.left()
         if left <= 0:
-            return _Answer(0, why="no answer in time")
+            return Answer(0, why="no answer in time")
         try:
             response = call(**arguments, _preload_content=False, _request_timeout=left)
-            answer = _Answer(int(response.status), _body(response, deadline, limit))
+            answer = Answer(int(response.status), _body(response, deadline))
         except Exception as error:  # noqa: BLE001 - what the client raises is nowhere listed
-            answer = _failed(error)
+            answer = failed(error)
         self._reached = self._reached or 0 < answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
         return answer
 
@@ -237,7 +222,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:_WHY_LIMIT]
 
 
-def _body(response: Any, deadline: Deadline, limit: int) -> Mapping[str, Any]:
+def _body(response: Any, deadline: Deadline) -> Mapping[str, Any]:
     """Read a response within its bounds; raises for anything but a JSON object."""
     content = bytearray()
     try:
@@ -245,7 +230,7 @@ def _body(response: Any, deadline: Deadline, limit: int) -> Mapping[str, Any]:
             content += chunk
             if deadline.passed:
                 raise TimeoutError
-            if len(content) > limit:
+            if len(content) > MAX_BODY:
                 raise ValueError("too large")
     except BaseException:
         response.close()
@@ -258,30 +243,7 @@ def _body(response: Any, deadline: Deadline, limit: int) -> Mapping[str, Any]:
     return parsed
 
 
-def _failed(error: Exception) -> _Answer:
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and status > 0:
-        return _Answer(status, _status_body(getattr(error, "body", None)))
-    name = type(error).__name__
-    if "Timeout" in name:
-        return _Answer(0, why="no answer in time")
-    if isinstance(error, ValueError):
-        return _Answer(0, why="the API server's answer cannot be read")
-    reason = str(getattr(error, "reason", "") or "")
-    if "SSLError" in {name, reason.partition("\n")[0]}:
-        return _Answer(0, why="the API server's certificate was refused")
-    return _Answer(0, why=f"the API server cannot be reached ({name})")
-
-
-def _status_body(body: Any) -> Mapping[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except (TypeError, ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) and parsed.get("kind") == "Status" else {}
-
-
-def _understand(query: _Query, answer: _Answer) -> Found:
+def _understand(query: _Query, answer: Answer) -> Found:
     if answer.status == 0:
         return _unavailable(query, answer.why)
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -317,7 +279,7 @@ def _unexpected(query: _Query) -> Unreadable:
 def _may_be_kept(found: Found) -> bool:
     if isinstance(found, Secret):
         return sum(map(len, found.data.values())) <= MAX_KEPT_DATA
-    return isinstance(found, ServiceAccount | _Labels | Nodes)
+    return isinstance(found, ServiceAccount | _Labels)
 
 
 def _secret(body: Mapping[str, Any]) -> Secret:

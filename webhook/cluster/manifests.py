@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from webhook.cluster import jsontext
-from webhook.cluster.nodes import Node as ClusterNode
-from webhook.cluster.nodes import Nodes, node_of
+from webhook.cluster.node import Node as ClusterNode
+from webhook.cluster.node import node_of
+from webhook.cluster.nodes import Nodes
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.cluster.yamltext import Flavour, Node, parse, quoted
 from webhook.credentials.secret import Secret
@@ -44,10 +45,11 @@ class ManifestView:
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._accounts: dict[tuple[str, str], ServiceAccount] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
-        self._nodes: dict[str, ClusterNode] = {}
+        self._node_objects: dict[str, ClusterNode] = {}
         for file in files(folder):
             for manifest in documents(file):
                 self._take(manifest)
+        self._nodes = Nodes(self._node_objects.values())
 
     def secret(
         self,
@@ -83,7 +85,7 @@ class ManifestView:
 
     def nodes(self, deadline: Deadline) -> Nodes | Unreadable:  # noqa: ARG002
         """Return the nodes that the manifests describe."""
-        return Nodes(tuple(self._nodes.values()))
+        return self._nodes
 
     def secrets(self) -> tuple[Secret, ...]:
         """Return every Secret that was read."""
@@ -103,7 +105,7 @@ class ManifestView:
             account = found.service_account(self._namespace)
             self._accounts[account.namespace, account.name] = account
         elif found.kind == "Node":
-            self._nodes[found.name] = found.node()
+            self._node_objects[found.name] = found.node()
         elif found.kind == "Namespace":
             # The API server sets this label on every namespace.
             self._labels[found.name] = found.labels() | {NAME_LABEL: found.name}

@@ -6,11 +6,13 @@ that of the API server (``SetDefaults_Container``): ``Always`` for the tag
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from webhook.images.placement import ANYWHERE, Placement, placement_of
 from webhook.images.reference import DEFAULT_TAG, InvalidReference, Reference, parse
+from webhook.images.rollout import Rollout, rollout_of
 
 DEFAULT_SERVICE_ACCOUNT = "default"
 
@@ -65,12 +67,18 @@ class ImageUse:
 
 @dataclass(frozen=True, slots=True)
 class PodInputs:
-    """What of a pod's spec decides its pulls, besides the images themselves."""
+    """What of a pod's spec decides its pulls, besides the images themselves.
+
+    ``rollout`` says how many pods come of it; it decides no pull, and two that differ
+    in it alone are equal.
+    """
 
     secrets: tuple[str, ...]
     service_account: str
     images: tuple[ImageUse, ...]
     node_selection: str = ""
+    placement: Placement = ANYWHERE
+    rollout: Rollout = field(default=Rollout(), compare=False)
 
 
 def pod_spec_path(group: str, kind: str) -> tuple[str, ...] | None:
@@ -90,14 +98,18 @@ def dig(value: Any, path: Sequence[str]) -> Mapping[str, Any] | None:
 def pod_inputs(group: str, kind: str, manifest: Mapping[str, Any]) -> PodInputs | None:
     """Read what decides the pulls of the pods of ``manifest``; None when it makes no pods."""
     path = pod_spec_path(group, kind)
-    return inputs_at(path, manifest) if path is not None else None
+    return inputs_at(path, {**manifest, "kind": kind}) if path is not None else None
 
 
 def inputs_at(path: Sequence[str], manifest: Mapping[str, Any]) -> PodInputs | None:
-    """Read what decides the pulls of the pods whose spec stands at ``path``, None where none is."""
+    """Read what decides the pulls of the pods whose spec stands at ``path``, None where none is.
+
+    Whether they are a DaemonSet's, and how many they are, goes by the ``kind`` of ``manifest``.
+    """
     spec = dig(manifest, path)
     if spec is None:
         return None
+    daemon = manifest.get("kind") == "DaemonSet"
     return PodInputs(
         secrets=tuple(_pull_secret_names(spec)),
         service_account=_text(spec.get("serviceAccountName"))
@@ -105,6 +117,8 @@ def inputs_at(path: Sequence[str], manifest: Mapping[str, Any]) -> PodInputs | N
         or DEFAULT_SERVICE_ACCOUNT,
         images=tuple(_image_uses(spec, ".".join(path))),
         node_selection=_node_selection(spec),
+        placement=placement_of(spec, daemon=daemon),
+        rollout=rollout_of(manifest),
     )
 
 
