@@ -90,6 +90,7 @@ ANSWERS = {
     "cut in a chunk": CHUNKED + b"\r\n9\r\nhi",
     "cut between chunks": CHUNKED + b"\r\n2\r\nhi\r\n",
     "cut in its head": OK + b"Content-Le",
+    "cut in a header's value": OK + b"Content-Type: te",
     "cut behind its first line": OK,
     "cut in its first line": b"HTTP/1.1 20",
     "more than its length": OK + b"Content-Length: 2\r\n\r\nhi there",
@@ -184,7 +185,9 @@ def test_the_same_bytes_are_the_same_answer(
     ("name", "ended"),
     [
         ("nothing", True),
-        ("cut in its head", True),
+        # Go takes what came of the last line for a whole one, and that has no colon.
+        ("cut in its head", False),
+        ("cut in a header's value", True),
         ("cut behind its first line", True),
         ("100 alone", True),
         ("garbage", False),

@@ -700,3 +700,22 @@ def test_closing_while_a_request_is_under_way_ends_it_without_an_exception() -> 
     assert len(got) == 8
     assert {cause_of(one) for one in got} <= {Cause.RESET, Cause.OVERLOADED, Cause.DEADLINE}
     assert cause_of(get(made, "http://127.0.0.1:1/")) is Cause.OVERLOADED
+
+
+# -- containerd's own limits -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "scheme"),
+    [("CONTAINERD_TLS_SECONDS", "https"), ("CONTAINERD_HEADER_SECONDS", "http")],
+)
+def test_a_silence_past_containerds_own_limit_is_a_timeout_and_a_shorter_one_is_not(
+    limit: str, scheme: str, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``TLSHandshakeTimeout`` and ``ResponseHeaderTimeout``; what is transient is asked again."""
+    monkeypatch.setattr(f"webhook.registry.pools.{limit}", 0.3)
+    with serving(lambda one: one.hold()) as server:
+        past = get(transport, server.url(scheme=scheme), 5.0)
+        assert isinstance(past, Trouble)
+        assert (past.cause, past.ended) == (Cause.TIMEOUT, True)
+        assert cause_of(get(transport, server.url(scheme=scheme), 0.1)) is Cause.DEADLINE

@@ -82,11 +82,62 @@ def test_a_head_without_credentials_is_enough_where_the_registry_is_open() -> No
     ],
 )
 def test_a_refusal_of_the_unauthenticated_head_is_final(status: int, cause: Cause) -> None:
-    played = play(in_turn(reply(status)), target(), [BOT, AMY])
+    played = play(in_turn(reply(status)), target(), [BOT])
     assert (played.outcome.pull, played.outcome.cause) == (Pull.FAILS, cause)
     assert played.outcome.before_credentials
     assert all(ask.user is None for ask in played.asks)
     assert sum(MANIFEST in ask.url for ask in played.asks) == 1
+
+
+@pytest.mark.parametrize("first", [reply(403), reply(404), reply(502), Trouble(Cause.RESET)])
+def test_the_next_credential_begins_anew_whatever_came_before_the_first(first: Answer) -> None:
+    """kuberuntime's ``PullImage``: every error leads to the next credential, one full pull each."""
+    manifests = in_turn(first, found())
+    played = play(
+        lambda ask: manifests(ask) if MANIFEST in ask.url else reply(404), target(), [BOT, AMY]
+    )
+    assert played.outcome.pull is Pull.OK
+    assert sum(MANIFEST in ask.url for ask in played.asks) == 2
+
+
+def test_a_credential_that_is_no_utf_8_never_reaches_the_runtime() -> None:
+    """gRPC: ``string field contains invalid UTF-8``; so fails a pull that needs none, too."""
+    broken = Credential("secret/octets", "reg.example", "bot", "p\udcff")
+    played = play(in_turn(found()), target(), [broken])
+    assert (played.asks, played.outcome.pull) == ([], Pull.FAILS)
+    assert (played.outcome.cause, played.outcome.source) == (
+        Cause.CREDENTIAL_UNDECODABLE,
+        "secret/octets",
+    )
+    assert play(in_turn(found()), target(), [broken, BOT]).outcome.pull is Pull.OK
+
+
+@pytest.mark.parametrize(
+    ("host", "cause"),
+    [
+        ("0177.0.0.1:5000", Cause.DNS_NOT_FOUND),
+        ("127.0.0.256", Cause.DNS_NOT_FOUND),
+        (f"{'h.' * 125}long", Cause.DNS_NOT_FOUND),
+        ("reg.example:0", Cause.REFUSED),
+    ],
+)
+def test_what_only_url_parsers_stumble_over_is_told_as_go_tells_it(host: str, cause: Cause) -> None:
+    """``net.isDomainName`` and ``netip.ParseAddr``; a connection to port 0 is refused."""
+    played = play(in_turn(found()), target(f"{host}/acme/app:1"))
+    assert (played.asks, played.outcome.cause) == ([], cause)
+
+
+def test_a_port_that_https_can_leave_out_stays_when_plain_http_is_tried() -> None:
+    """``NewHTTPFallback`` changes the scheme alone; 0443 is not 443 to ``ConfigureHosts``."""
+    plain = Trouble(Cause.PLAIN_HTTP)
+    played = play(in_turn(plain, found()), target("localhost:0443/acme/app:1"))
+    assert played.asks[-1].url.startswith("http://localhost:443/v2/")
+
+
+def test_a_port_beyond_32_bits_is_dialled_as_go_dials_it() -> None:
+    """``net.parsePort`` runs over: 4294967739 is 443."""
+    played = play(in_turn(found()), target("reg.example:4294967739/acme/app:1"))
+    assert [ask.url for ask in played.asks] == ["https://reg.example/v2/acme/app/manifests/1"]
 
 
 @pytest.mark.parametrize("status", [500, 503, 504])
@@ -107,7 +158,7 @@ def test_faults_that_change_are_asked_five_times_at_most() -> None:
 )
 def test_a_registry_that_wants_patience_is_asked_five_times(status: int, cause: Cause) -> None:
     """``retryRequest``: 408 and 429 always, at once, without a look at Retry-After."""
-    played = play(in_turn(reply(status)), target(), [BOT, AMY])
+    played = play(in_turn(reply(status)), target(), [BOT])
     assert (len(played.asks), played.outcome.cause) == (5, cause)
     assert played.outcome.before_credentials
     healed = play(in_turn(*[reply(status)] * 4, found()), target())

@@ -104,11 +104,16 @@ skip_verify = true
     assert last.trust == Trust(dial_seconds=90.0)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0", None), ("-3s", 0.0), ("1.5ms", 0.0015)])
-def test_a_timeout_of_nothing_is_none_and_one_that_is_over_is_zero(
+@pytest.mark.parametrize(("text", "seconds"), [("0", None), ("-3s", -3.0), ("1.5ms", 0.0015)])
+def test_a_timeout_of_nothing_is_none_and_one_that_is_over_stays_so(
     folder: Path, text: str, seconds: float | None
 ) -> None:
     assert found(folder, f'dial_timeout = "{text}"')[0].trust.dial_seconds == seconds
+
+
+def test_headers_lose_the_blanks_around_their_values_as_go_writes_them(folder: Path) -> None:
+    document = '[header]\nx-team = " \\tlab team  "\n'
+    assert found(folder, document)[0].headers == (("x-team", "lab team"),)
 
 
 def test_headers_keep_their_order_and_are_not_printed(folder: Path) -> None:

@@ -203,6 +203,40 @@ override_path = true
     ]
 
 
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("name", "pull"), [("x-key", Pull.UNKNOWN), ("Authorization", Pull.FAILS)])
+def test_a_redirects_target_that_refuses_what_a_header_might_have_opened_proves_nothing(
+    pulled: Callable[..., Played], status: int, name: str, pull: Pull
+) -> None:
+    """Go sends the headers of a file along, save those that it binds to their host."""
+
+    def script(ask: Ask) -> Answer:
+        if "store" in ask.url:
+            return reply(status)
+        return reply(307, location="https://store.example/x")
+
+    played = pulled(f'[header]\n{name} = "hunter2"\n', script)
+    assert played.outcome.pull is pull
+    if pull is Pull.UNKNOWN:
+        assert played.outcome.cause is Cause.CREDENTIAL_WITHHELD
+    assert header(played.asks[-1], name.lower()) == ""
+
+
+def test_a_foreign_token_service_that_refuses_what_a_header_might_have_opened_proves_nothing(
+    pulled: Callable[..., Played],
+) -> None:
+    line = 'Bearer realm="https://auth.example/token",service="x"'
+
+    def script(ask: Ask) -> Answer:
+        return reply(403) if "auth.example" in ask.url else challenge(line)
+
+    played = pulled('[header]\nx-key = "hunter2"\n', script)
+    assert (played.outcome.pull, played.outcome.cause) == (
+        Pull.UNKNOWN,
+        Cause.CREDENTIAL_WITHHELD,
+    )
+
+
 def test_headers_go_to_their_own_host_alone(pulled: Callable[..., Played]) -> None:
     toml = '[host."https://one.example".header]\nx-key = "hunter2"\n'
 

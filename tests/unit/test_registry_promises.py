@@ -1,142 +1,113 @@
 """What holds whatever a registry answers: bounds, secrets, named causes."""
 
+import base64
+import binascii
+import contextlib
 import re
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_plus, urlsplit
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.scripted.values import BASIC, BEARER, DIGEST, Answer, header, play, target
+from tests.scripted.hostile import (
+    BOUGHT,
+    FREE,
+    MARK,
+    PASSWORD,
+    answers,
+    credentials,
+    images,
+    passwords,
+    plausible,
+)
+from tests.scripted.layouts import LAYOUTS, OF_ONE, OF_TWO, Layout, peer
+from tests.scripted.values import (
+    BASIC,
+    BEARER,
+    DIGEST,
+    Answer,
+    Played,
+    Script,
+    header,
+    play,
+    target,
+    token,
+)
+from tests.scripted.worlds import World, worlds
 from webhook.credentials.keyring import Credential
-from webhook.registry.manifest import OCI_INDEX, OCI_MANIFEST
-from webhook.registry.outcome import Cause, Pull
-from webhook.registry.settings import Depth, RegistryEntry, RegistrySettings
-from webhook.registry.wire import Ask, Reply, Trouble
+from webhook.registry.bounds import most_requests
+from webhook.registry.outcome import Pull
+from webhook.registry.recall import Recall
+from webhook.registry.settings import Depth
+from webhook.registry.wire import Ask, Reply
 
-PASSWORD = "hunter2-"
-MARK = "zqxj"
-"""Stands in everything that the registry writes and in nothing of ours."""
-MAX_FOR_ONE = 5 * (10 + 20) * 4
-"""Four requests, each sent five times along ten hops, each with two token requests of ten."""
-
-VOUCHED = RegistrySettings(
-    registries=(RegistryEntry("reg.example", token_services=("auth.example",)),)
-)
-PLAIN = RegistrySettings(registries=(RegistryEntry("reg.example", plain_http=True),))
-ALLOWED = {
-    ("https", "reg.example"),
-    ("https", "auth.example"),
-}
-
-urls = st.one_of(
-    st.sampled_from(
-        [
-            "https://reg.example/token",
-            "https://auth.example/token",
-            "https://auth.example:8443/token",
-            "http://reg.example/token",
-            "http://auth.example/token",
-            f"https://{MARK}.example/token?{MARK}",
-            f"https://reg.example@{MARK}.example/token",
-            f"https://{MARK}.example\\@reg.example/",
-            f"https://[::1].{MARK}/",
-            "//auth.example/again",
-            "/again",
-            "http://[",
-            "https://reg.example:x/",
-            "https://reg.example\n.evil/",
-        ]
-    ),
-    st.text(max_size=12).map(lambda text: f"https://{MARK}{text}"),
-    st.text(max_size=12).map(lambda text: MARK + text),
-)
-challenges = st.one_of(
-    st.sampled_from([BASIC, BEARER, BEARER + ',error="insufficient_scope"', "Digest x=y"]),
-    urls.map(lambda url: f'Bearer realm="{url}",service="{MARK}",scope="{MARK}"'),
-    st.text(max_size=20).map(lambda text: text + MARK),
-)
-lengths = st.one_of(
-    st.sampled_from(["0", "2", "4393216", "4393217", "-1", "x" + MARK, "9" * 4400, "٣", ""]),
-    st.text(max_size=4),
-)
-types = st.one_of(
-    st.sampled_from([OCI_MANIFEST, OCI_INDEX, "text/html", ""]),
-    st.text(max_size=20).map(lambda text: f"{text}\n{MARK}"),
-)
-digests = st.one_of(st.just(DIGEST), st.text(max_size=8).map(lambda text: MARK + text))
-headers = st.one_of(
-    st.tuples(st.just("location"), urls),
-    st.tuples(st.just("www-authenticate"), challenges),
-    st.tuples(st.just("content-length"), lengths),
-    st.tuples(st.just("content-type"), types),
-    st.tuples(st.just("docker-content-digest"), digests),
-    st.tuples(st.text(max_size=5), st.text(max_size=5)),
-)
-bodies = st.one_of(
-    st.sampled_from(
-        [
-            b"{}",
-            b'{"token":"t","access_token":"t"}',
-            b'{"access_token":"' + MARK.encode() + b'\\n"}',
-            b'{"manifests":[{"platform":{"os":"linux"}},7]}',
-            b'{"tags":["' + MARK.encode() + b'\\u0007"]}',
-            b"[" * 5000,
-        ]
-    ),
-    st.binary(max_size=20).map(lambda raw: raw + MARK.encode()),
-)
-statuses = st.one_of(
-    st.sampled_from([200, 200, 401, 401, 401, 302, 307, 303, 403, 404, 405, 429, 500, 503]),
-    st.integers(-1, 999),
-)
-replies = st.builds(
-    Reply, statuses, st.lists(headers, max_size=6).map(tuple), bodies, truncated=st.booleans()
-)
-answers: st.SearchStrategy[Answer] = st.one_of(
-    replies, replies, replies, st.sampled_from(list(Cause)).map(Trouble)
-)
-plausible: st.SearchStrategy[Answer] = st.one_of(
-    st.builds(
-        lambda line: Reply(401, (("www-authenticate", line),)),
-        st.one_of(
-            st.just(BASIC),
-            urls.filter(lambda url: "token" in url).map(lambda url: f'Bearer realm="{url}"'),
-        ),
-    ),
-    st.builds(
-        lambda status, url: Reply(status, (("location", url),)),
-        st.sampled_from([301, 302, 307, 308]),
-        urls,
-    ),
-    st.just(Reply(200, (), b'{"token":"t","access_token":"t"}')),
-    st.just(Reply(401)),
-)
-"""What makes a conversation go on: where a credential may go astray."""
-passwords = st.text(st.characters(exclude_categories=()), max_size=4).map(lambda t: PASSWORD + t)
-credentials = st.lists(
-    st.builds(
-        Credential,
-        st.just("secret/a"),
-        st.just("reg.example"),
-        st.sampled_from(["bot", "bot", "", "\ud800", "a:b"]),
-        st.one_of(passwords, passwords, st.just("")),
-    ),
-    max_size=3,
-)
-images = st.sampled_from(
-    [
-        "reg.example/acme/app:1",
-        f"reg.example/acme/app@{DIGEST}",
-        "REG.example/acme/app",
-        "reg_x.example/acme/app",
-        "reg.example:99999/acme/app",
-        "localhost:5000/acme/app",
-        "[::1]:5000/acme/app",
-        "[::::]/acme/app",
-        "nginx",
-    ]
-)
 quick = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+recalls = st.sampled_from([True, False])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is asked for of a registry that serves ``world``, and with what."""
+
+    layout: int
+    world: World
+    rest: str
+    depth: Depth
+    tried: list[Credential]
+    recall: bool
+
+    def memory(self) -> Recall | None:
+        return Recall(3600.0) if self.recall else None
+
+
+settings_of = st.builds(
+    Setting,
+    st.integers(0, len(LAYOUTS) - 1),
+    worlds(),
+    st.sampled_from(["acme/app:1", "acme/app:1", f"acme/app@{DIGEST}"]),
+    st.sampled_from(Depth),
+    credentials,
+    recalls,
+)
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> list[Layout]:
+    folder = tmp_path_factory.mktemp("certs.d")
+    return [layout.laid_out(folder) for layout in LAYOUTS]
+
+
+def in_rounds(script: Sequence[Answer]) -> Script:
+    """Give the answers in their order, over and over."""
+    count = 0
+
+    def answer(_: Ask) -> Answer:
+        nonlocal count
+        count += 1
+        return script[count % len(script)]
+
+    return answer
+
+
+def keeps_its_promises(played: Played) -> None:
+    """Check what holds of any outcome."""
+    outcome = played.outcome
+    assert (outcome.cause is None) == (outcome.pull is Pull.OK)
+    assert MARK not in outcome.detail
+    assert outcome.detail.isprintable()
+    assert PASSWORD not in str(outcome)
+    assert BOUGHT not in str(outcome) and FREE not in str(outcome)
+    for tag in outcome.tags:
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", tag)
+    for request in outcome.requests:
+        assert request.url.isprintable() and request.url.removesuffix("…").isascii()
+        assert MARK not in urlsplit(request.url).query
+
+
+# -- causes and bounds ------------------------------------------------------------------------
 
 
 @quick
@@ -146,66 +117,149 @@ def test_any_answers_end_in_an_outcome_with_a_named_cause(
 ) -> None:
     """Outcome is data; exceptions are for misuse and bugs. Nothing waits without an end."""
     script = data.draw(st.lists(answers, min_size=1, max_size=12))
-    count = 0
+    where = target(image, depth)
+    played = play(in_rounds(script), where, tried)
+    keeps_its_promises(played)
+    assert len(played.asks) <= most_requests(where, len(tried), 1, recalls=False)
+    # A name that no socket can be opened for is told without asking.
+    assert len(played.outcome.requests) >= len(played.asks)
 
-    def answer(_: Ask) -> Answer:
+
+@quick
+@given(st.data(), settings_of)
+def test_however_a_registry_misbehaves_the_requests_are_bounded(
+    layouts: list[Layout], data: st.DataObject, this: Setting
+) -> None:
+    """A bound that hosts, credentials, paths and documents give."""
+    where = layouts[this.layout].target(this.rest, this.depth)
+    memory = this.memory()
+    every = data.draw(st.integers(1, 6))
+    script = data.draw(st.lists(st.one_of(plausible, answers), min_size=1, max_size=8))
+    worse, count = in_rounds(script), 0
+
+    def answer(ask: Ask) -> Answer:
         nonlocal count
         count += 1
-        return script[count % len(script)]
+        return this.world.serve(ask) if count % every else worse(ask)
 
-    played = play(answer, target(image, depth), tried)
-    outcome = played.outcome
-    assert (outcome.cause is None) == (outcome.pull is Pull.OK)
-    assert len(played.asks) <= MAX_FOR_ONE * max(1, len(tried))
-    assert len(outcome.requests) == len(played.asks)
-    assert MARK not in outcome.detail
-    assert outcome.detail.isprintable()
-    assert PASSWORD not in str(outcome)
-    for tag in outcome.tags:
-        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", tag)
-    for request in outcome.requests:
-        assert request.url.isprintable() and request.url.removesuffix("…").isascii()
-
-
-def is_secret(ask: Ask) -> bool:
-    """Tell whether a password or what a password bought goes along."""
-    return ask.body is not None or header(ask, "authorization") != ""
+    documents = len(this.world.contents)
+    bound = most_requests(where, len(this.tried), documents, recalls=this.recall)
+    for _ in range(2):
+        played = play(answer, where, this.tried, memory)
+        keeps_its_promises(played)
+        assert len(played.asks) <= bound
 
 
 @quick
-@given(st.data(), st.sampled_from(Depth), credentials)
-def test_no_credential_goes_to_a_host_that_nobody_vouches_for(
-    data: st.DataObject, depth: Depth, tried: list[Credential]
+@given(worlds(), st.sampled_from(Depth), recalls)
+def test_a_good_registry_is_asked_for_each_content_once(
+    layouts: list[Layout], world: World, depth: Depth, recall: bool
 ) -> None:
-    """Across hosts only an anonymous token; never over plain HTTP."""
+    """Of content by digest nothing is asked for twice; a tag is resolved once each time."""
+    memory = Recall(3600.0) if recall else None
+    for layout in layouts:
+        played = play(world.serve, layout.target(depth=depth), (), memory)
+        paths = [urlsplit(ask.url).path for ask in played.asks]
+        asked = [path for path in paths if "sha256:" in path]
+        if played.outcome.pull is Pull.OK:
+            assert len(asked) == len(set(asked))
+            assert len(paths) - len(asked) == 1
+        assert len(asked) <= 2 * len(world.contents)
+        keeps_its_promises(played)
+
+
+@pytest.mark.parametrize("number", range(len(LAYOUTS)))
+def test_a_peer_that_only_redirects_or_only_challenges_is_given_up_within_the_bound(
+    layouts: list[Layout], number: int
+) -> None:
+    layout = layouts[number]
+    where = layout.target(f"acme/app@{DIGEST}", Depth.WHOLE)
+    tried = [Credential("secret/a", layout.registry, "bot", PASSWORD)]
+    own = f"https://{layout.registry}"
+    for script in (
+        lambda _: Reply(302, (("location", "/again"),)),
+        lambda _: Reply(302, (("location", f"{own}/again"),)),
+        lambda _: Reply(401, (("www-authenticate", f'Bearer realm="{own}/t"'),)),
+        lambda _: Reply(401, (("www-authenticate", f'Bearer realm="{own}/t",error="e"'),)),
+        lambda _: Reply(429),
+        lambda _: Reply(405),
+    ):
+        played = play(script, where, tried)
+        assert played.outcome.pull is not Pull.OK
+        assert len(played.asks) <= most_requests(where, 1, 1, recalls=False)
+
+
+# -- secrets ----------------------------------------------------------------------------------
+
+
+def carried(ask: Ask) -> str:
+    """Return all that goes along, read as whoever gets it could read it."""
+    texts = [ask.url, *(f"{name}: {value}" for name, value in ask.headers)]
+    if ask.body is not None:
+        texts.append(ask.body.decode("latin-1"))
+    word = header(ask, "authorization").partition(" ")[2]
+    with contextlib.suppress(binascii.Error, ValueError):
+        texts.append(base64.b64decode(word).decode("latin-1"))
+    return "\n".join([*texts, unquote_plus("\n".join(texts))])
+
+
+def is_handed_out_rightly(ask: Ask, layout: Layout) -> None:
+    """Check one request against who may have what."""
+    told, to = carried(ask), peer(ask)
+    parts = urlsplit(ask.url)
+    assert "@" not in parts.netloc and "\\" not in ask.url
+    assert PASSWORD not in unquote_plus(ask.url) and BOUGHT not in ask.url
+    if PASSWORD in told or BOUGHT in told:
+        assert to in layout.may
+        assert ask.user is not None
+    asks_for_a_token = header(ask, "accept") == ""
+    for mark, who in ((OF_ONE, layout.of_one), (OF_TWO, layout.of_two)):
+        if mark in told:
+            assert to in (layout.may if asks_for_a_token else who)
+
+
+@settings(quick, max_examples=600)
+@given(st.data(), settings_of)
+def test_no_credential_goes_to_a_host_that_may_not_have_it(
+    layouts: list[Layout], data: st.DataObject, this: Setting
+) -> None:
+    """Across hosts only an anonymous token; over plain HTTP only where configuration says so.
+
+    Neither a password, nor a token that one bought, nor a header of a hosts.toml.
+    """
+    layout, memory = layouts[this.layout], this.memory()
+    tempting = st.one_of(plausible, plausible, plausible, answers, st.none())
 
     def answer(ask: Ask) -> Answer:
-        parts = urlsplit(ask.url)
-        assert (parts.scheme, parts.hostname) in ALLOWED or not is_secret(ask)
-        assert "@" not in parts.netloc and "\\" not in ask.url
-        if header(ask, "authorization").startswith("Bearer "):
-            assert parts.netloc == "reg.example"
-        if is_secret(ask) and parts.hostname == "auth.example":
-            assert parts.port is None
-        return data.draw(st.one_of(plausible, plausible, plausible, answers))
+        is_handed_out_rightly(ask, layout)
+        drawn = data.draw(tempting)
+        if drawn is not None:
+            return drawn
+        if header(ask, "accept"):
+            return this.world.serve(ask)
+        return token(access_token=BOUGHT if PASSWORD in carried(ask) else FREE)
 
-    play(answer, target(depth=depth, settings=VOUCHED), tried)
+    for _ in range(2):
+        keeps_its_promises(play(answer, layout.target(this.rest, this.depth), this.tried, memory))
 
 
-@quick
-@given(st.data(), credentials)
-def test_over_plain_http_a_credential_goes_to_a_registry_configured_so_alone(
-    data: st.DataObject, tried: list[Credential]
-) -> None:
-    """A realm is https, or http only for a registry configured insecure."""
+@pytest.mark.parametrize("number", range(len(LAYOUTS)))
+def test_whoever_may_have_a_credential_is_handed_it(layouts: list[Layout], number: int) -> None:
+    """The other side of the promise: the checks above look at requests that do happen."""
+    layout = layouts[number]
+    tried = [Credential("secret/a", layout.registry, "bot", PASSWORD)]
+    seen: list[Ask] = []
 
     def answer(ask: Ask) -> Answer:
-        parts = urlsplit(ask.url)
-        if is_secret(ask):
-            assert parts.hostname == "reg.example"
-        return data.draw(st.one_of(plausible, plausible, plausible, answers))
+        is_handed_out_rightly(ask, layout)
+        seen.append(ask)
+        return Reply(401, (("www-authenticate", BASIC),))
 
-    play(answer, target(settings=PLAIN), tried)
+    play(answer, layout.target(), tried)
+    handed = {peer(ask) for ask in seen if PASSWORD in carried(ask)}
+    assert handed and handed <= layout.may
+    for mark, who in ((OF_ONE, layout.of_one), (OF_TWO, layout.of_two)):
+        assert bool(who) == any(mark in carried(ask) for ask in seen)
 
 
 @given(passwords)

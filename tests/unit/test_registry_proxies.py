@@ -65,12 +65,12 @@ def test_a_password_is_in_the_header_and_in_no_repr() -> None:
     assert "hunter" not in repr(Proxy("http://me:hunter%402@p.corp"))
 
 
-def test_names_in_lower_case_go_first() -> None:
+def test_names_in_upper_case_go_first() -> None:
     environment = {
         "HTTPS_PROXY": "upper",
         "https_proxy": "lower",
         "HTTP_PROXY": "p",
         "no_proxy": "",
     }
-    assert proxy_of_environment(environment) == Proxy("lower", "p", "")
+    assert proxy_of_environment(environment) == Proxy("upper", "p", "")
     assert proxy_of_environment({}) == Proxy()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,20 @@ def test_an_address_that_cannot_exist_is_not_asked() -> None:
     asker = FakeAsker()
     judgement = judge(workload("ghcr.io:99999/acme/app:1"), asker=asker)
     assert causes(judgement) == {Cause.ADDRESS_INVALID: Action.DENY}
+    assert not asker.calls
+
+
+def test_a_port_that_cannot_be_dialled_does_not_matter_where_a_mirror_is(tmp_path: Path) -> None:
+    """``ConfigureHosts``: the hosts of hosts.toml are dialled, in place of the reference's own."""
+    folder = tmp_path / "ghcr.io:99999"
+    folder.mkdir()
+    (folder / "hosts.toml").write_text('server = "https://ghcr.io"\n', encoding="utf-8")
+    asker = FakeAsker()
+    settings = RegistrySettings(hosts_dir=tmp_path)
+    judge(workload("ghcr.io:99999/acme/app:1"), asker=asker, settings=settings)
+    assert asker.calls
+    asker = FakeAsker()
+    judge(workload("[::::]:5000/acme/app:1"), asker=asker, settings=settings)
     assert not asker.calls
 
 

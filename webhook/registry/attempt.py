@@ -79,3 +79,8 @@ class Attempt:
         """Return that we would not ask where containerd does: the pull may well succeed."""
         cause = Cause.CREDENTIAL_WITHHELD if self.has_password else Cause.EGRESS_REFUSED
         return self.fails(None).unknown(cause, why)
+
+    def header_kept_back(self) -> Outcome:
+        """Return that another host refused what a header of hosts.toml might have opened."""
+        why = "a header of its hosts.toml goes to no other host"
+        return self.fails(None).unknown(Cause.CREDENTIAL_WITHHELD, why)

@@ -30,7 +30,7 @@ from webhook.registry.token import (
     scopes_of,
     token_of,
 )
-from webhook.registry.urls import joined, origin_of, sendable, shown_url
+from webhook.registry.urls import Origin, is_loopback, joined, origin_of, sendable, shown_url
 from webhook.registry.wire import Ask, Reply, Steps, Trouble, Trust
 
 MAX_HOPS = 10
@@ -127,14 +127,26 @@ class Authorizer:
             outcome = attempt.fails(Cause.CHALLENGE_UNSUPPORTED, unanswered)
         return replace(outcome, answered=True)
 
-    def _withheld(self, url: str) -> str:
+    def withheld(self, url: str) -> str:
         """Say why the host of ``url`` gets no credential, empty where it may have it."""
         origin = origin_of(url)
         if origin is None or not self._attempt.registry.vouches_for(origin):
             return "a redirect led to another host, and that one asks for it"
-        if origin.scheme != "https" and not self._endpoint.insecure:
+        if origin.scheme != "https" and not self._may_go_plainly(origin):
             return "it would go over plain HTTP"
         return ""
+
+    def _may_go_plainly(self, origin: Origin) -> bool:
+        """Tell whether a password may go to ``origin``, which it may have, over plain HTTP.
+
+        To a host of the registry where configuration says so of that very host; to a token
+        service where the host that sends there is so. What holds on loopback ends there.
+        """
+        own = self._attempt.registry.at(origin)
+        if own:
+            return any(host.insecure for host in own)
+        leaves = is_loopback(self._endpoint.host) and not is_loopback(origin.host)
+        return self._endpoint.insecure and not leaves
 
     def _basic(self, url: str, left: int) -> Outcome | None:
         attempt = self._attempt
@@ -142,7 +154,7 @@ class Authorizer:
             return attempt.fails(Cause.CREDENTIALS_MISSING, "it wants a user and a password")
         if not left:
             return self._refused(_TOO_LATE)
-        withheld = self._withheld(url)
+        withheld = self.withheld(url)
         if withheld:
             return attempt.kept_back(withheld)
         if attempt.credential is not None:
@@ -156,7 +168,10 @@ class Authorizer:
         realm = sendable(challenge.parameters["realm"])
         if realm is None:
             return attempt.fails(Cause.TOKEN_SERVICE_FAILING, "its realm is no http address")
-        withheld = self._withheld(url)
+        if "@" in challenge.parameters["realm"].partition("://")[2].partition("/")[0]:
+            # Go's client would send that user there, where a request names none.
+            return attempt.kept_back("its realm holds a user")
+        withheld = self.withheld(url)
         if withheld and attempt.has_password:
             return attempt.kept_back(withheld)
         scopes = scopes_of(challenge, attempt.repository)
@@ -180,18 +195,26 @@ class Authorizer:
         reply = yield from self._asked_for_token(request)
         if isinstance(reply, Outcome):
             return reply
+        if reply.status in (UNAUTHORIZED, FORBIDDEN) and self._misses_header(request.url):
+            return self._attempt.header_kept_back()
         if not OK <= reply.status < ERRORS:
             return self._token_refused(reply.status)
         token = token_of(reply.body, posted=posted)
+        if token is None and reply.truncated:
+            why = "its token service says more than is read here"
+            return self._attempt.fails(None).unknown(Cause.OVERLOADED, why)
         if token is None:
             why = "its token service gave no token"
             return self._attempt.fails(Cause.TOKEN_SERVICE_FAILING, why)
         credential = self._attempt.credential
         user = credential.username if request.is_secret and credential else None
         self._held[_host(url)] = Authority(
-            Scheme.BEARER, f"Bearer {token.value}", user, token.seconds
+            Scheme.BEARER, f"Bearer {token.value}".rstrip(), user, token.seconds
         )
         return None
+
+    def _misses_header(self, url: str) -> bool:
+        return bool(self._endpoint.headers) and bool(self.withheld(url))
 
     def _asked_for_token(self, request: TokenRequest) -> Steps[Reply | Outcome]:
         """Send a token request; where it is redirected to is judged as the realm was."""
@@ -203,6 +226,8 @@ class Authorizer:
             attempt.sent = attempt.sent or request.is_secret
             reply = yield from self._send(self._token_ask(request))
             if isinstance(reply, Trouble):
+                if reply.cause is Cause.UNEXPECTED_STATUS:
+                    return attempt.fails(Cause.TOKEN_SERVICE_FAILING, reply.detail)
                 return attempt.troubled(reply)
             location = reply.header("location")
             if reply.status not in REDIRECTS or not location:
@@ -220,9 +245,9 @@ class Authorizer:
         headers = [] if request.body is None else [("content-type", _FORM)]
         if request.authorization is not None:
             headers.append(("authorization", request.authorization))
-        origin = origin_of(request.url)
-        if origin is not None and self._attempt.registry.vouches_for(origin):
-            headers += self._endpoint.headers
+        if not self.withheld(request.url):
+            authorized = request.authorization is not None
+            headers += self._endpoint.headers_beside(authorized=authorized)
         return Ask(request.method, request.url, tuple(headers), request.body, TOKEN_LIMIT, user)
 
     def _send(self, ask: Ask) -> Steps[Reply | Trouble]:
@@ -255,6 +280,8 @@ class Authorizer:
         if request.is_secret and not self._attempt.registry.vouches_for(origin):
             why = "its token service is another host, which nobody vouches for"
             return self._attempt.kept_back(why)
+        if request.is_secret and self.withheld(request.url):
+            return self._attempt.kept_back("its token service speaks plain HTTP")
         return None
 
     def _token_refused(self, status: int) -> Outcome:

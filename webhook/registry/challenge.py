@@ -6,7 +6,7 @@ Bearer before Digest before Basic.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -26,7 +26,7 @@ class Challenge:
     """One challenge; the names of ``parameters`` are in lower case."""
 
     scheme: Scheme
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str] = field(repr=False)
 
 
 def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:

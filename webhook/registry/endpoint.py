@@ -22,6 +22,17 @@ TOKEN_SERVICES = {
 }
 """Token services on another host than the public registry that they serve."""
 
+_BOUND_TO_A_HOST = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "cookie2",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "www-authenticate",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -50,6 +61,23 @@ class Endpoint:
     def origin(self) -> Origin | None:
         """Return what is dialled, None where no socket can be."""
         return origin_of(f"{self.scheme}://{self.host}")
+
+    def headers_beside(self, *, authorized: bool) -> tuple[tuple[str, str], ...]:
+        """Return the headers of the file; what a challenge was answered with displaces its own.
+
+        Rule: ``req.Header.Set("Authorization", …)`` of containerd's authorizer.
+        """
+        if not authorized:
+            return self.headers
+        return tuple(header for header in self.headers if header[0] != "Authorization")
+
+    @property
+    def has_headers_for_others(self) -> bool:
+        """Tell whether Go sends some of them to another host that it is redirected to.
+
+        Rule: ``shouldCopyHeaderOnRedirect`` of ``net/http``. We send none there.
+        """
+        return any(name.lower() not in _BOUND_TO_A_HOST for name, _ in self.headers)
 
     def url(self, repository: str, kind: str, what: str) -> str:
         """Return where something of ``repository`` is asked for.
@@ -91,10 +119,17 @@ class Registry:
             known is not None and known.address == origin.address for known in named
         )
 
+    def at(self, origin: Origin) -> tuple[Endpoint, ...]:
+        """Return the registry's own hosts that have the host and port of ``origin``."""
+        return tuple(
+            host
+            for host in self.hosts
+            if host.origin is not None and host.origin.address == origin.address
+        )
+
     def holds(self, origin: Origin) -> bool:
         """Tell whether it is the host and port of one of the registry's own hosts."""
-        own = (host.origin for host in self.hosts)
-        return any(known is not None and known.address == origin.address for known in own)
+        return bool(self.at(origin))
 
     def vouches_for(self, origin: Origin) -> bool:
         """Tell whether a host may be handed the registry's credentials."""

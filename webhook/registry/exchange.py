@@ -21,6 +21,7 @@ from webhook.registry.authorizer import Authority
 from webhook.registry.endpoint import Endpoint, Registry
 from webhook.registry.fetch import Fetcher
 from webhook.registry.manifest import IMAGE_TYPES, MANIFEST_TYPES, holds, read_document
+from webhook.registry.mediatypes import TOLD_TYPES
 from webhook.registry.ocispec import Descriptor, ImageIndex
 from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, decided
 from webhook.registry.recall import Recall, Remembered, Seen
@@ -60,8 +61,9 @@ def predict(
     for credential in credentials or (None,):
         outcome = yield from _attempted(target, credential, memory)
         attempts.append(_expired(outcome, credential, now))
-        # A refusal that no credential could have changed is the same for the next one.
-        if outcome.pull is Pull.OK or outcome.before_credentials:
+        # Every failure leads to the next one, also one that came before any credential was
+        # sent: a registry may answer otherwise a moment later. Not where we ran out of time.
+        if outcome.pull is Pull.OK or (outcome.pull is Pull.UNKNOWN and outcome.before_credentials):
             break
     return _combined(attempts)
 
@@ -74,6 +76,9 @@ def _attempted(target: Target, credential: Credential | None, recall: Recall) ->
     """
     if target.registry.fault:
         return decided(Cause.TLS_FAILING, target.registry.fault)
+    if credential is not None and not _can_be_said(credential):
+        why = "its user or password is no UTF-8, and the kubelet can hand over no other"
+        return replace(decided(Cause.CREDENTIAL_UNDECODABLE, why), source=credential.source)
     memory = recall.of(target.registry, target.reference.repository, credential)
     known = memory.authorities()
     if known:
@@ -82,6 +87,15 @@ def _attempted(target: Target, credential: Credential | None, recall: Recall) ->
             return outcome
         memory.forget()
     return (yield from _Pull(target, credential, memory, {}).outcome())
+
+
+def _can_be_said(credential: Credential) -> bool:
+    """Tell whether the kubelet can hand it to the runtime: gRPC's strings are UTF-8."""
+    try:
+        f"{credential.username}{credential.password}".encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _expired(outcome: Outcome, credential: Credential | None, now: float) -> Outcome:
@@ -177,7 +191,10 @@ class _Pull:
             if resolver.missing is not None and digest is None:
                 return (yield from self._what_is_missing(resolver.missing, resolved))
             return resolved
-        self._memory.keep(resolver.authorities())
+        held = resolver.authorities()
+        if held != self._known:
+            # What served again is not kept anew: its time runs from when it was given.
+            self._memory.keep(held)
         if resolved.size == 0:
             why = "the registry says that it is empty"
             return self._attempt.fails(Cause.MANIFEST_MALFORMED, why)
@@ -272,6 +289,10 @@ class _Pull:
         return replace(self._attempt.fails(None), pull=Pull.OK, digest=digest)
 
     def _unsupported(self, type_: str) -> Outcome:
-        known = _MEDIA_TYPE.fullmatch(type_)
-        detail = f"its media type is {known[0]}" if known else "it names no media type"
+        if type_.lower() in TOLD_TYPES:
+            detail = f"its media type is {type_}"
+        elif _MEDIA_TYPE.fullmatch(type_):
+            detail = "its media type is none of an image"
+        else:
+            detail = "it names no media type"
         return self._attempt.fails(Cause.MEDIA_TYPE_UNSUPPORTED, detail)

@@ -5,6 +5,7 @@ from an unauthenticated request; the first host's error is the one that is told.
 a manifest calls ``urls`` is never followed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from webhook.registry.attempt import AFTER_OK, NOT_FOUND, OK, Attempt
@@ -14,6 +15,7 @@ from webhook.registry.manifest import MANIFEST_LIMIT, holds
 from webhook.registry.ocispec import Descriptor
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.session import Session, Wanted, length_of
+from webhook.registry.urls import origin_of
 from webhook.registry.walk import Kind, Want
 from webhook.registry.wire import Reply, Steps
 
@@ -21,6 +23,8 @@ SMALL = 32 * 1024
 """Bytes up to which a blob is read and verified, rather than asked for by HEAD."""
 MAX_CUTS = 3
 """How often a body that broke off is asked for again before the pull counts as broken."""
+_UNPACKED = frozenset({"zstd", "gzip", "deflate"})
+"""Encodings that containerd undoes, in any order (``dockerFetcher.open``)."""
 
 
 class Fetcher:
@@ -46,6 +50,10 @@ class Fetcher:
     def wanted(self, want: Want) -> Steps[bytes | int | Outcome]:
         """Return what a walk asks for: bytes, or the length of a blob that is there."""
         descriptor = want.descriptor
+        if any(origin_of(url) is not None for url in descriptor.urls):
+            # containerd would go there first; we go nowhere that a manifest says.
+            why = "a part of it is to be fetched from an address of its own"
+            return self._attempt.fails(None).unknown(Cause.EGRESS_REFUSED, why)
         if want.kind is not Kind.BLOB:
             kind = "manifests" if want.kind is Kind.MANIFEST else "blobs"
             return (yield from self._bytes(descriptor, kind, Cause.BLOB_MISSING))
@@ -64,12 +72,21 @@ class Fetcher:
             # containerd reads on here; nobody should make us do so.
             large = self._attempt.fails(Cause.MANIFEST_TOO_LARGE)
             return large.unknown(Cause.MANIFEST_TOO_LARGE, f"{wanted.size} bytes are not read")
-        ask = Wanted("GET", kind, wanted.digest, wanted.size + 1, _accept(wanted.media_type))
-        for _ in range(MAX_CUTS):
+        accept = _accept(wanted.media_type)
+        ask = Wanted(
+            "GET", kind, wanted.digest, wanted.size + 1, accept, unpacks=("gzip", "deflate")
+        )
+        for cuts in range(MAX_CUTS):
             reply = yield from self._first(ask, missing)
             if isinstance(reply, Outcome):
+                if cuts and reply.pull is Pull.FAILS:
+                    # What keeps it from going on is not told.
+                    return self._attempt.fails(Cause.RESET, "its bytes broke off")
                 return reply
-            if not reply.cut or reply.truncated:
+            packed = self._packed(reply)
+            if packed is not None:
+                return packed
+            if not reply.cut or len(reply.body) >= wanted.size:
                 break
         else:
             return self._attempt.fails(Cause.RESET, "its bytes broke off")
@@ -78,6 +95,18 @@ class Fetcher:
         came = "more" if len(reply.body) > wanted.size else f"{len(reply.body)}"
         why = f"{wanted.size} bytes were announced and {came} came"
         return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
+
+    def _packed(self, reply: Reply) -> Outcome | None:
+        """Tell what it means that an answer is packed in a way that was not unpacked here."""
+        encoding = reply.header("content-encoding")
+        names = _encodings(encoding)
+        if not names <= _UNPACKED:
+            why = "its bytes are encoded in a way that containerd does not know"
+            return self._attempt.fails(Cause.UNEXPECTED_STATUS, why)
+        if names and encoding.strip().lower() not in ("gzip", "deflate"):
+            why = "its bytes are packed in a way that is not unpacked here"
+            return self._attempt.fails(None).unknown(Cause.OVERLOADED, why)
+        return None
 
     def _length(self, wanted: Descriptor) -> Steps[int | Outcome]:
         """Look whether a blob is there, without its bytes."""
@@ -90,8 +119,12 @@ class Fetcher:
             reply = yield from self._first(get, Cause.BLOB_MISSING)
         if isinstance(reply, Outcome):
             return reply
+        names = _encodings(reply.header("content-encoding"))
+        if not names <= _UNPACKED:
+            return self._packed(reply) or wanted.size
         length = length_of(reply)
-        return wanted.size if length is None else length
+        # Of what is packed, the length is not that of the blob.
+        return wanted.size if length is None or names else length
 
     def _first(self, wanted: Wanted, missing: Cause) -> Steps[Reply | Outcome]:
         """Return the first good answer, or else what the first host's failure means."""
@@ -115,6 +148,10 @@ class Fetcher:
         if missing is Cause.BLOB_MISSING:
             return self._attempt.fails(missing, "a part of it is not there")
         return self._attempt.fails(missing, "HEAD found it, GET by digest did not")
+
+
+def _encodings(encoding: str) -> set[str]:
+    return set(re.split(r"[ \t,]+", encoding.lower())) - {"", "identity"}
 
 
 def _accept(type_: str) -> str:

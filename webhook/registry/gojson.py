@@ -47,6 +47,24 @@ def parse(raw: bytes) -> Value:
         return _Deep(text).document()
     except ValueError:
         _refuse()
+    return _not_too_deep(value, text)
+
+
+def parse_first(raw: bytes) -> Value:
+    """Parse the value that ``raw`` begins with (``json.Decoder``). Raises JsonError."""
+    text = raw.decode("utf-8", "pullproof-go")
+    blank = _BLANK.match(text)
+    value: Value
+    try:
+        value, _ = _DECODER.raw_decode(text, blank.end() if blank else 0)
+    except RecursionError:
+        return _Deep(text).first()
+    except ValueError:
+        _refuse()
+    return _not_too_deep(value, text)
+
+
+def _not_too_deep(value: Value, text: str) -> Value:
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise JsonError("exceeded max depth")
     return value
@@ -92,11 +110,15 @@ class _Deep:
         self._open: list[tuple[str, list[Any], list[str]]] = []
 
     def document(self) -> Value:
+        done = self.first()
+        if self._mark() != "":
+            _refuse()
+        return done
+
+    def first(self) -> Value:
         done = self._value()
         while self._open:
             done = self._after(done)
-        if self._mark() != "":
-            _refuse()
         return done
 
     def _after(self, value: Value) -> Value:

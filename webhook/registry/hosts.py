@@ -243,5 +243,5 @@ def _trust(config: HostConfig) -> Trust:
             for certificate, key in config.client_pairs
         ),
         # To Go's dialler zero is no limit of its own, and less has passed already.
-        dial_seconds=None if not config.dial_timeout else max(config.dial_timeout, 0.0),
+        dial_seconds=config.dial_timeout or None,
     )

@@ -301,7 +301,8 @@ def _client_pairs(value: Value | None, folder: str) -> Iterator[tuple[str, str]]
 def _headers(header: dict[str, Value]) -> Iterator[tuple[str, str]]:
     for name, value in header.items():
         for text in (value,) if isinstance(value, str) else _strings(value):
-            yield name, text
+            # As Go writes them; a line break within is an error that shows when it is sent.
+            yield name, text.strip(" \t")
 
 
 def _dial_timeout(text: str) -> float | None:

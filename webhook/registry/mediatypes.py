@@ -1,4 +1,4 @@
-"""Which media types containerd unpacks as layers (``core/images/mediatypes.go``)."""
+"""Which media types containerd unpacks (``core/images/mediatypes.go``), and which are told."""
 
 _OCI_LAYER = "application/vnd.oci.image.layer."
 _OCI_DIFFS = frozenset({f"{_OCI_LAYER}v1.tar", f"{_OCI_LAYER}nondistributable.v1.tar"})
@@ -14,6 +14,25 @@ _DOCKER_DIFFS = frozenset(
 )
 _EROFS = "application/vnd.erofs.layer.v1"
 _ENCRYPTED = "encrypted"
+
+TOLD_TYPES = frozenset(
+    {
+        *("text/html", "text/plain", "text/xml"),
+        *("application/json", "application/octet-stream", "application/xml"),
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.container.image.v1+json",
+        "application/vnd.docker.plugin.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.oci.artifact.manifest.v1+json",
+        "application/vnd.oci.empty.v1+json",
+    }
+)
+"""What a message may name: any other type is whatever a registry liked to write."""
 
 
 def is_layer(media_type: str) -> bool:

@@ -114,8 +114,8 @@ _LEAP_YEAR = 2000
 """Stands for the year 0, which Go has and Python has not."""
 
 
-def _time(_: None, value: Value) -> None:
-    """Decode into a ``*time.Time``: RFC 3339 as ``time.Parse`` takes it; no leap second."""
+def moment(_: None, value: Value) -> None:
+    """Decode into a ``time.Time``: RFC 3339 as ``time.Parse`` takes it; no leap second."""
     if value is None:
         return
     found = _TIME.fullmatch(value) if type(value) is str else None
@@ -193,7 +193,7 @@ _CONTAINER = Struct(
 )
 _HISTORY = Struct(
     {
-        "created": (_time, None),
+        "created": (moment, None),
         "created_by": _STRING,
         "author": _STRING,
         "comment": _STRING,
@@ -203,7 +203,7 @@ _HISTORY = Struct(
 _IMAGE = Struct(
     {
         **_UNPACK_FIELDS,
-        "created": (_time, None),
+        "created": (moment, None),
         "author": _STRING,
         "config": (_CONTAINER, {}),
         "history": (SliceOf(_HISTORY, {}), NO_SLICE),

@@ -15,7 +15,15 @@ from webhook.registry.names import Names
 from webhook.registry.outcome import Cause
 from webhook.registry.proxies import ProxyAddress
 from webhook.registry.settings import RegistrySettings
-from webhook.registry.sockets import Pipe, TroubledError, deadline, dial
+from webhook.registry.sockets import (
+    CONTAINERD_HEADER_SECONDS,
+    CONTAINERD_TLS_SECONDS,
+    Pipe,
+    TroubledError,
+    deadline,
+    dial,
+    within,
+)
 from webhook.registry.tls import DistrustError, TlsPipe, leaf_fault
 from webhook.registry.wire import Trouble
 
@@ -215,14 +223,18 @@ class Stream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  # as above
         if self._reader is None:
             return self._within(self._pipe.read(max_bytes))
+        with within(CONTAINERD_HEADER_SECONDS, "it said nothing"):
+            return self._until_head(self._reader, max_bytes)
+
+    def _until_head(self, reader: HeadReader, max_bytes: int) -> bytes:
         while True:
             came = self._pipe.read(max_bytes)
             if not came:
-                ended = self._reader.promising
+                ended = reader.promising
                 raise TroubledError(Cause.RESET, "the connection broke off", ended=ended)
             self.silent = False
             try:
-                got = self._reader.feed(came)
+                got = reader.feed(came)
             except MalformedError as error:
                 raise TroubledError(Cause.RESET, "what it answers is no HTTP") from error
             except TooLargeError as error:
@@ -260,7 +272,8 @@ class Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         name = server_hostname or ""
         try:
-            return Stream(TlsPipe(self._pipe, call.get().context, name))
+            with within(CONTAINERD_TLS_SECONDS, "the TLS handshake stood still"):
+                return Stream(TlsPipe(self._pipe, call.get().context, name))
         except DistrustError as error:
             self.close()
             raise self._fault_of_leaf(name) or error from error

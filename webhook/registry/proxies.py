@@ -53,12 +53,16 @@ _NOWHERE = ProxyAddress("", "", None)
 
 
 def proxy_of_environment(environment: Mapping[str, str]) -> Proxy:
-    """Return what the environment says; the names in lower case go first, as in Go."""
+    """Return what the environment says; the names in upper case go first.
+
+    As in ``net/http`` of Go 1.26, which containerd is built with (``getEnvAny``); newer
+    releases of golang.org/x/net have the lower case first.
+    """
 
     def value(name: str) -> str:
-        return environment.get(name) or environment.get(name.upper()) or ""
+        return environment.get(name) or environment.get(name.lower()) or ""
 
-    return Proxy(value("https_proxy"), value("http_proxy"), value("no_proxy"))
+    return Proxy(value("HTTPS_PROXY"), value("HTTP_PROXY"), value("NO_PROXY"))
 
 
 def proxy_for(url: str, proxy: Proxy) -> ProxyAddress | None:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 from webhook.images.reference import split_port
-from webhook.registry.attempt import NO_METHOD, TOO_MANY, UNAUTHORIZED, Attempt
+from webhook.registry.attempt import FORBIDDEN, NO_METHOD, TOO_MANY, UNAUTHORIZED, Attempt
 from webhook.registry.authorizer import MAX_HOPS, REDIRECTS, Authorizer
 from webhook.registry.endpoint import Endpoint
 from webhook.registry.manifest import ACCEPT
@@ -45,6 +45,7 @@ class Wanted:
     limit: int = 0
     accept: str = ACCEPT
     explains: bool = False
+    unpacks: tuple[str, ...] = ("gzip",)
 
 
 class Session:
@@ -73,6 +74,8 @@ class Session:
                 return self._attempt.troubled(reply)
             before, status = status, reply.status
             again, same = same == f"{wanted.method} {url}", f"{wanted.method} {url}"
+            if self._misses_header(status):
+                return self._attempt.header_kept_back()
             if status == UNAUTHORIZED:
                 refusal = yield from self.authorizer.challenged(reply, url, again=again, left=left)
                 if refusal is not None:
@@ -86,6 +89,10 @@ class Session:
 
     def _once_more(self, status: int, before: int) -> bool:
         return self._last and status in _ONCE_MORE and status != before
+
+    def _misses_header(self, status: int) -> bool:
+        others = not self._attempt.own_host and self.endpoint.has_headers_for_others
+        return others and status in (UNAUTHORIZED, FORBIDDEN)
 
     def glance(self, wanted: Wanted) -> Steps[Reply | None]:
         """Ask for what only explains, with the authority at hand; None for no good answer."""
@@ -105,8 +112,14 @@ class Session:
                 return _NO_SUCH_HOST, ""
             return Trouble(Cause.ADDRESS_INVALID, "its address can never be dialled"), ""
         start = origin_of(url)
-        ask = Ask(wanted.method, url, limit=wanted.limit, explains=wanted.explains)
-        for _ in range(MAX_HOPS):
+        ask = Ask(
+            wanted.method,
+            url,
+            limit=wanted.limit,
+            explains=wanted.explains,
+            unpacks=wanted.unpacks,
+        )
+        for hop in range(MAX_HOPS):
             attempt.own_host = origin_of(url) == start
             headers, user = [("accept", wanted.accept)], None
             authority = self.authorizer.authority(url)
@@ -114,9 +127,11 @@ class Session:
                 headers.append(("authorization", authority.value))
                 user = authority.user
             if attempt.own_host:
-                headers += self.endpoint.headers
+                headers += self.endpoint.headers_beside(authorized=authority is not None)
             reply = yield from self._one(
-                replace(ask, url=url, headers=tuple(headers), user=user), own=attempt.own_host
+                # What a redirect asks for was not written by us, on the same host either.
+                replace(ask, url=url, headers=tuple(headers), user=user),
+                own=hop == 0,
             )
             location = reply.header("location") if isinstance(reply, Reply) else ""
             if isinstance(reply, Trouble) or reply.status not in REDIRECTS or not location:
@@ -150,9 +165,20 @@ class Session:
     def _as_plain(self, ask: Ask) -> Ask:
         if not self._plain or self._plain != _host(ask.url):
             return ask
-        return replace(ask, url="http:" + ask.url.partition(":")[2])
+        rest = ask.url.partition("://")[2]
+        if split_port(self.endpoint.host)[1] and origin_of(ask.url) == self.endpoint.origin:
+            # A port that is written stays, also the one that https can leave out.
+            host = _host(ask.url)
+            port = "" if split_port(host)[1] else f":{_HTTPS}"
+            rest = f"{host}{port}{rest[len(host) :]}"
+        return replace(ask, url=f"http://{rest}")
 
     def _traced(self, ask: Ask, *, own: bool) -> Steps[Reply | Trouble]:
+        if ask.user is not None and not self._attempt.own_host:
+            # A redirect led here: that its host is to be had plainly, the peer alone says.
+            withheld = self.authorizer.withheld(ask.url)
+            if withheld:
+                return Trouble(Cause.EGRESS_REFUSED, withheld)
         named = self._attempt.registry.names(ask.url)
         reply: Reply | Trouble | None = _certain(ask.url)
         if reply is None:

@@ -3,7 +3,8 @@
 import errno
 import math
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from webhook.deadline import Deadline
@@ -13,6 +14,9 @@ from webhook.registry.wire import Trouble
 
 CONTAINERD_DIAL_SECONDS = 30.0
 """After so long containerd itself gives up; a shorter wait of ours proves nothing."""
+CONTAINERD_TLS_SECONDS = 10.0
+CONTAINERD_HEADER_SECONDS = 30.0
+"""``DefaultHTTPTransport``: TLSHandshakeTimeout and ResponseHeaderTimeout."""
 
 deadline: ContextVar[Deadline] = ContextVar("deadline")
 """By when the request of this thread has to be answered."""
@@ -27,6 +31,28 @@ class TroubledError(Exception):
     def __init__(self, cause: Cause, detail: str = "", *, ended: bool = False) -> None:
         super().__init__(detail)
         self.trouble = Trouble(cause, detail, ended)
+
+
+@contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """Bound a step by what containerd itself allows it: past that the pull has failed there.
+
+    Raises a TroubledError with cause TIMEOUT where that limit was the one that passed.
+    containerd asks the last host again after it, as after a connection that ended.
+    """
+    whole, own = deadline.get(), Deadline.after(seconds)
+    if whole <= own:
+        yield
+        return
+    token = deadline.set(own)
+    try:
+        yield
+    except TroubledError as error:
+        if error.trouble.cause is not Cause.DEADLINE or not own.passed:
+            raise
+        raise TroubledError(Cause.TIMEOUT, f"{what} for {seconds:.0f} s", ended=True) from error
+    finally:
+        deadline.reset(token)
 
 
 def time_left() -> float:

@@ -1,14 +1,17 @@
 """Token requests as containerd makes them (``remotes/docker/auth/fetch.go``)."""
 
 import base64
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from webhook.credentials.gojson import JsonError
 from webhook.credentials.keyring import Credential
 from webhook.registry.challenge import Challenge
+from webhook.registry.gojson import Decode, Struct, integer, parse_first, text
+from webhook.registry.ocispec import moment
 
 TOKEN_LIMIT = 1 << 20
 """Bytes of a token answer that are read."""
@@ -18,12 +21,9 @@ CLIENT_ID = "containerd-client"
 GET_AFTER_POST = frozenset({400, 401, 404, 405})
 """Answers to POST after which GET is tried: not every token service knows POST."""
 
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
-_BLANK = " \t\r\n"
+_HEADER_SAFE = re.compile(r"[\t\x20-\x7e]+")
+_BLANK = " \t"
 _DAY = 86_400
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +99,25 @@ class Token:
 def token_of(body: bytes, *, posted: bool) -> Token | None:
     """Return the token of an answer, None where it holds none that a header can carry.
 
-    POST wants ``access_token``; GET takes ``token`` too.
+    POST wants ``access_token``; GET takes ``token`` too. One wrong type refuses it all.
     """
     try:
-        # Go's decoder reads one value and looks at nothing behind it.
-        document, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip(_BLANK))
-    except (ValueError, RecursionError):
+        read = (_POSTED if posted else _GOT).read(parse_first(body))
+    except JsonError:
         return None
-    if not isinstance(document, dict) or not _is_token_answer(document):
-        return None
-    token = document.get("access_token") or ("" if posted else document.get("token"))
+    token = read.get("access_token") or read.get("token", "")
     if not token or not _HEADER_SAFE.fullmatch(token):
         return None
-    seconds = document.get("expires_in") or 0
-    return Token(token, float(min(seconds, _DAY)) if seconds > 0 else TOKEN_SECONDS)
+    seconds = read.get("expires_in", 0)
+    # Go trims the header's value.
+    return Token(token.rstrip(_BLANK), float(min(seconds, _DAY)) if seconds > 0 else TOKEN_SECONDS)
 
 
-def _is_token_answer(document: dict[str, Any]) -> bool:
-    """Tell whether Go can put ``document`` into its struct: one wrong type refuses it all."""
-    texts = (document.get(key) for key in ("token", "access_token", "refresh_token"))
-    seconds = document.get("expires_in")
-    issued = document.get("issued_at")
-    return (
-        all(text is None or isinstance(text, str) for text in texts)
-        and (seconds is None or type(seconds) is int)
-        and (issued is None or (isinstance(issued, str) and bool(_RFC3339.fullmatch(issued))))
-    )
+_COMMON: Mapping[str, tuple[Decode, Any]] = {
+    "access_token": (text, ""),
+    "refresh_token": (text, ""),
+    "expires_in": (integer, 0),
+    "issued_at": (moment, None),
+}
+_GOT = Struct({**_COMMON, "token": (text, "")})
+_POSTED = Struct({**_COMMON, "scope": (text, "")})

@@ -124,7 +124,7 @@ def _answer(client: Client, ask: Ask, this: Call) -> Reply:
         headers = head.headers
         encoding = _value(headers, "content-encoding").strip().lower()
         chunks = _until_cut(response.iter_raw(), stream)
-        if encoding in _PACKED and ask.method != "HEAD":
+        if encoding in ask.unpacks and encoding in _PACKED and ask.method != "HEAD":
             # As in Go, the length of what was packed is no length any more.
             headers = tuple(header for header in headers if header[0] != "content-length")
             chunks = _unpacked(chunks, _PACKED[encoding], ask.limit)

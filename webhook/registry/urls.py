@@ -98,7 +98,11 @@ def _go_takes(url: str) -> bool:
 def joined(url: str, location: str) -> str | None:
     """Return where a ``Location`` leads from ``url``, None where that is no http address."""
     try:
-        return sendable(urljoin(url, location)) if _go_takes(location) else None
+        parts = urlsplit(location)
+        # ``urljoin`` would take the host of ``url`` for the one that is missing.
+        if not _go_takes(location) or (parts.scheme and not parts.netloc):
+            return None
+        return sendable(urljoin(url, location))
     except ValueError:
         return None
 

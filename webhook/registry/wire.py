@@ -36,7 +36,8 @@ class Ask:
     ``user`` is the name whose credential or token goes along, for the evidence.
     ``named``: the node's configuration names this very host and port, so that it may be
     dialled wherever it is. ``explains``: it decides nothing and only makes a message
-    better, so that nobody should wait long for it.
+    better, so that nobody should wait long for it. ``unpacks`` are the encodings of the
+    body that are undone, as Go's client does it unless it is told otherwise.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Ask:
     trust: Trust = DEFAULT_TRUST
     named: bool = False
     explains: bool = False
+    unpacks: tuple[str, ...] = ("gzip",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ class Reply:
     """
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
     truncated: bool = False
     cut: bool = False
 

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,18 +49,24 @@ class Webhook:
     """
 
     def __init__(
-        self, cluster: Cluster, policies: Sequence[Path], *, options: Sequence[str] = ()
+        self,
+        cluster: Cluster,
+        policies: Sequence[Path],
+        *,
+        options: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.cluster = cluster
         self.name = f"pullproof-{secrets.token_hex(3)}"
         self.label = {SERVED_BY: self.name}
         self._policies = policies
         self._options = options
+        self._env = env
         self.url = self.ops = ""
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="pullproof-webhook-"))
-        self._daemon = Daemon("pullproof", self._command(), folder=self.folder)
+        self._daemon = Daemon("pullproof", self._command(), folder=self.folder, env=self._env)
         try:
             self._start()
             self._install()
