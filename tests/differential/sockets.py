@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import ssl
@@ -20,6 +21,7 @@ from tests.differential.model import Server
 _TLS_HELLO = b"\x16"
 # Longer than any limit of containerd; then the connection ends.
 _SILENCE = 75
+_PATIENCE = 20
 
 _IPV6_FREEBIND = 78  # include/uapi/linux/in6.h
 
@@ -61,6 +63,21 @@ class Booth:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
+def _bind(listener: socket.socket, address: str, port: int) -> None:
+    """Wait for a client's passing use of the port: the lab's clients take ports by chance."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            listener.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                error.add_note(f"{address} port {port}")
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
 class Street:
     """Accepts for every open booth on one thread."""
 
@@ -81,7 +98,7 @@ class Street:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             # The lab's route makes an address of IPv4 local enough to be bound, not one of IPv6.
             listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
-        listener.bind((address, port))
+        _bind(listener, address, port)
         listener.listen(64)
         listener.setblocking(False)
         booth.listeners.append(listener)

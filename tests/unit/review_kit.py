@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from webhook.cluster.nodes import Nodes
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
-from webhook.credentials.keyring import Keyring, keyring_of
+from webhook.credentials.keyring import Credential, Keyring, keyring_of
+from webhook.credentials.node import Undecided
 from webhook.credentials.secret import DOCKER_CONFIG_JSON_KEY, DOCKER_CONFIG_JSON_TYPE, Secret
 from webhook.deadline import Deadline
 from webhook.images.reference import Reference, parse
-from webhook.images.workloads import ImageUse, Place, PullPolicy, pull_policy
+from webhook.images.workloads import ImageUse, Place, PodInputs, PullPolicy, pull_policy
 from webhook.policy.action import Action
+from webhook.policy.files import PolicySet, load
 from webhook.policy.select import (
     DEFAULT_ACTIONS,
     AtMostSetting,
@@ -24,6 +26,7 @@ from webhook.policy.select import (
 from webhook.registry.outcome import Exchanged, Outcome, Pull, Rule
 from webhook.registry.resolver import Question
 from webhook.registry.settings import RegistrySettings, Vantage
+from webhook.review.engine import Workload
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
 
 IMAGE = "ghcr.io/acme/app:1.2"
@@ -133,6 +136,7 @@ class FakeView:
     accounts: dict[str, ServiceAccount | Unreadable] = field(default_factory=dict)
     labels: Mapping[str, str] | Unreadable = field(default_factory=dict)
     calls: list[tuple[str, str, bool]] = field(default_factory=list)
+    fleet: Nodes | Unreadable = field(default_factory=Nodes)
 
     def secret(
         self, namespace: str, name: str, deadline: Deadline, *, fresh: bool = False
@@ -161,7 +165,7 @@ class FakeView:
     def nodes(self, deadline: Deadline) -> Nodes | Unreadable:
         assert deadline
         self.calls.append(("nodes", "", False))
-        return Nodes()
+        return self.fleet
 
 
 @dataclass
@@ -185,3 +189,33 @@ class FakeAsker:
         if isinstance(answer, list):
             return answer.pop(0)
         return answer or Outcome(Pull.OK, digest="sha256:" + "a" * 64, before_credentials=True)
+
+
+def no_policies() -> PolicySet:
+    loaded = load([])
+    assert isinstance(loaded, PolicySet)
+    return loaded
+
+
+def inputs(*images: ImageUse | str, secrets: tuple[str, ...] = ()) -> PodInputs:
+    uses = [
+        image if isinstance(image, ImageUse) else use_of(image, path=f"spec.containers[{n}].image")
+        for n, image in enumerate(images)
+    ]
+    return PodInputs(secrets, "builder", tuple(uses))
+
+
+def workload(*images: ImageUse | str, secrets: tuple[str, ...] = ()) -> Workload:
+    return Workload("shop", "Pod", "web", inputs(*images, secrets=secrets))
+
+
+@dataclass(frozen=True)
+class Held:
+    """What nodes hold themselves."""
+
+    answer: tuple[Credential, ...] | Undecided = ()
+
+    def lookup(self, name: str, deadline: Deadline) -> tuple[Credential, ...] | Undecided:
+        assert name
+        assert deadline
+        return self.answer

@@ -11,20 +11,25 @@ import pytest
 from tests.unit.review_kit import (
     FakeAsker,
     FakeView,
+    Held,
     broken_secret,
     docker_secret,
+    inputs,
+    no_policies,
     use_of,
+    workload,
 )
 from webhook.cluster.view import ServiceAccount, Unreadable
 from webhook.credentials import keyring
 from webhook.credentials.dockerconfig import entries_of
+from webhook.credentials.keyring import Credential
+from webhook.credentials.node import NodeCause, Undecided
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
-from webhook.images.workloads import ImageUse, Place, PodInputs, PullPolicy
+from webhook.images.workloads import Place, PodInputs, PullPolicy
 from webhook.policy.action import Action
-from webhook.policy.files import PolicySet, load
 from webhook.registry.outcome import Cause, Outcome, Pull
-from webhook.registry.settings import NodeCredentials, RegistrySettings
+from webhook.registry.settings import RegistrySettings
 from webhook.review.engine import Engine, Judgement, Workload
 from webhook.rules import facts
 
@@ -34,35 +39,19 @@ MISSING = Outcome(Pull.FAILS, Cause.CREDENTIALS_MISSING)
 APP = "ghcr.io/acme/app:1.2"
 
 
-def no_policies() -> PolicySet:
-    loaded = load([])
-    assert isinstance(loaded, PolicySet)
-    return loaded
-
-
-def inputs(*images: ImageUse | str, secrets: tuple[str, ...] = ()) -> PodInputs:
-    uses = [
-        image if isinstance(image, ImageUse) else use_of(image, path=f"spec.containers[{n}].image")
-        for n, image in enumerate(images)
-    ]
-    return PodInputs(secrets, "builder", tuple(uses))
-
-
-def workload(*images: ImageUse | str, secrets: tuple[str, ...] = ()) -> Workload:
-    return Workload("shop", "Pod", "web", inputs(*images, secrets=secrets))
-
-
 def judge(
     subject: Workload,
     view: FakeView | None = None,
     asker: FakeAsker | None = None,
     settings: RegistrySettings | None = None,
+    held: tuple[Credential, ...] | Undecided = (),
 ) -> Judgement:
     engine = Engine(
         no_policies(),
         settings or RegistrySettings(),
         view or FakeView(accounts={"builder": ServiceAccount("shop", "builder", ())}),
         asker or FakeAsker(),
+        Held(held),
     )
     return engine.judge(subject, Deadline.after(5), TODAY)
 
@@ -265,8 +254,8 @@ def test_a_denial_that_stands_was_asked_twice_and_a_warning_once() -> None:
     assert causes(judge(workload(APP), asker=asker)) == {Cause.TAG_NOT_FOUND: Action.DENY}
     assert [denial for _, denial in asker.calls] == [False, True]
     asker = FakeAsker({APP: MISSING})
-    cloud = RegistrySettings(node_credentials=NodeCredentials.FILES)
-    assert causes(judge(workload(APP), asker=asker, settings=cloud)) == {
+    undeclared = Undecided(NodeCause.UNDECLARED, "nobody says")
+    assert causes(judge(workload(APP), asker=asker, held=undeclared)) == {
         Cause.NODE_CREDENTIALS_UNDECLARED: Action.WARN
     }
     assert [denial for _, denial in asker.calls] == [False]

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.review_kit import use_of
 from webhook.cluster.nodes import IMAGE_LIST_CAP, Nodes, node_of
+from webhook.cluster.scheduling import ANYWHERE, Eligible, eligible
 from webhook.cluster.view import Unreadable
 from webhook.images.workloads import PullPolicy
 from webhook.registry.outcome import Cause, Outcome, Pull
@@ -23,8 +24,8 @@ def manifest(name: str, *images: str, more: int = 0) -> Mapping[str, Any]:
     return {"metadata": {"name": name}, "status": {"images": listed}}
 
 
-def nodes(*manifests: Mapping[str, Any]) -> Nodes:
-    return Nodes(tuple(node_of(item) for item in manifests))
+def nodes(*manifests: Mapping[str, Any]) -> Eligible:
+    return eligible(Nodes(tuple(node_of(item) for item in manifests)), ANYWHERE)
 
 
 def test_a_node_that_names_the_image_may_hold_it() -> None:
@@ -53,7 +54,7 @@ def test_nodes_that_cannot_be_read_leave_a_failure_undecided() -> None:
 
 
 def test_no_node_at_all_is_absence() -> None:
-    assert with_presence(HELD, GONE, presence_of(HELD, Nodes())) is GONE
+    assert with_presence(HELD, GONE, presence_of(HELD, nodes())) is GONE
 
 
 def test_never_with_a_node_that_holds_it_is_no_finding() -> None:
@@ -61,7 +62,7 @@ def test_never_with_a_node_that_holds_it_is_no_finding() -> None:
     never = Outcome(Pull.UNKNOWN, Cause.NEVER_PULLED)
     presence = presence_of(use, nodes(manifest("a", str(use.reference))))
     assert with_presence(use, never, presence).cause is None
-    assert with_presence(use, never, presence_of(use, Nodes())) is never
+    assert with_presence(use, never, presence_of(use, nodes())) is never
 
 
 @pytest.mark.parametrize(

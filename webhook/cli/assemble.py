@@ -10,10 +10,11 @@ from webhook.cluster.live import LiveView
 from webhook.cluster.manifests import ManifestError, ManifestView
 from webhook.cluster.none import NoCluster
 from webhook.cluster.view import ClusterView
+from webhook.credentials.node import NodeKeyring, NoNodeCredentials, node_keyring
 from webhook.policy.fault import Refused
 from webhook.policy.store import PolicyStore
 from webhook.registry.resolver import Resolver
-from webhook.registry.settings import RegistrySettings
+from webhook.registry.settings import NodeCredentials, RegistrySettings
 from webhook.registry.transport import Transport
 from webhook.review.engine import Asker, Engine
 
@@ -75,6 +76,7 @@ def settings_for(
         ),
         vantage=options.vantage or configured.vantage,
         hosts_dir=options.hosts_dir or configured.hosts_dir,
+        only_platforms=options.platforms,
         egress=replace(configured.egress, local=local, api_server=api_server),
     )
 
@@ -107,6 +109,7 @@ class Desk:
         self._lock = threading.Lock()
         self._settings: RegistrySettings | None = None
         self._resolver: Resolver | None = None
+        self._node_keyring: NodeKeyring = NoNodeCredentials()
         self._retired: list[tuple[float, Resolver]] = []
 
     @property
@@ -120,9 +123,10 @@ class Desk:
         settings = settings_for(
             policies.registry, self._options, local=self._local, api_server=self._api_server
         )
-        return Engine(policies, settings, self.view, self._asker(settings))
+        asker, held = self._asker(settings)
+        return Engine(policies, settings, self.view, asker, held)
 
-    def _asker(self, settings: RegistrySettings) -> Asker:
+    def _asker(self, settings: RegistrySettings) -> tuple[Asker, NodeKeyring]:
         with self._lock:
             self._retire(RETIRED_SECONDS)
             if self._resolver is None or settings != self._settings:
@@ -131,7 +135,12 @@ class Desk:
                 transport = Transport(settings)
                 self._resolver = Resolver(settings, transport, flight_seconds=self._flight_seconds)
                 self._settings = settings
-            return self._resolver
+                self._node_keyring = node_keyring(
+                    settings.node_docker_config,
+                    settings.credential_providers,
+                    files=settings.node_credentials is NodeCredentials.FILES,
+                )
+            return self._resolver, self._node_keyring
 
     def _retire(self, seconds: float) -> None:
         until = time.monotonic() - seconds

@@ -26,6 +26,7 @@ from webhook.credentials.secret import (
     Secret,
 )
 from webhook.deadline import Deadline
+from webhook.images.placement import ANYWHERE
 from webhook.images.reference import parse as parse_reference
 from webhook.images.workloads import ImageUse, Place, PodInputs, PullPolicy, pull_policy
 from webhook.registry.outcome import Outcome, Pull
@@ -152,6 +153,7 @@ def _pod(
         secrets=named,
         keyring=keyring_of([*configs, *_readable(named)]),
         settings=engine.settings,
+        eligible=engine.eligible(ANYWHERE, deadline),
     )
 
 

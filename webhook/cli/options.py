@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from webhook.images.platform import InvalidPlatform, Platform
+from webhook.images.platform import parse as parse_platform
 from webhook.registry.settings import Depth, Vantage
 
 USAGE = 3
@@ -86,6 +88,7 @@ class ViewOptions:
     depth: Depth | None
     vantage: Vantage | None
     timeout: float
+    platforms: tuple[Platform, ...] = ()
 
 
 def add_view(parser: Parser) -> None:
@@ -140,8 +143,7 @@ def view_of(given: argparse.Namespace) -> ViewOptions:
         raise UsageError(f"--manifests: {given.manifests} is no folder")
     if given.hosts_dir is not None and not given.hosts_dir.is_dir():
         raise UsageError(f"--hosts-dir: {given.hosts_dir} is no folder")
-    if given.platform:
-        raise UsageError("--platform is not there yet")
+    platforms = tuple(_platform(text) for text in given.platform or ())
     return ViewOptions(
         policies=tuple(given.policy or ()),
         kubeconfig=given.kubeconfig,
@@ -151,7 +153,15 @@ def view_of(given: argparse.Namespace) -> ViewOptions:
         depth=Depth(given.depth) if given.depth else None,
         vantage=Vantage(given.vantage) if given.vantage else None,
         timeout=given.timeout,
+        platforms=platforms,
     )
+
+
+def _platform(text: str) -> Platform:
+    platform = parse_platform(text)
+    if isinstance(platform, InvalidPlatform):
+        raise UsageError(f"--platform: {text!r} is no platform: {platform.reason}")
+    return platform
 
 
 def seconds(text: str) -> float:

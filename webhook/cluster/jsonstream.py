@@ -7,6 +7,7 @@ was thrown away.
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -65,6 +66,9 @@ def read_lines(chunks: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
                 yield found
 
 
+_UNFINISHED = re.compile(r"[-+.0-9eE]*")
+
+
 class _Text:
     """JSON as it arrives: what was read of it is let go."""
 
@@ -102,8 +106,8 @@ class _Text:
                 if not self._more():
                     raise
                 continue
-            # A number may go on in the next chunk.
-            if end == len(self._text) and self._more():
+            # A number may go on in the next chunk: of "1.5e" the decoder takes 1.5.
+            if _UNFINISHED.fullmatch(self._text, end) and self._more():
                 continue
             self._at = end
             return found

@@ -4,12 +4,15 @@ Some fields are checked and kept though nothing acts on them yet: a file that a
 later version understands in full is no error today.
 """
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
+from webhook.images.platform import Platform as NodePlatform
+from webhook.images.platform import parse as parse_platform
 from webhook.policy.model import Metadata, PositiveInt, Strict
 from webhook.policy.text import (
     Duration,
@@ -160,6 +163,7 @@ def settings_of(config: RegistryConfig | None) -> RegistrySettings:
         registries=_entries(spec.registries),
         hosts_dir=Path(spec.hosts_dir) if spec.hosts_dir is not None else None,
         proxy=_proxy(spec.proxy),
+        platforms=_platforms(spec.platforms),
         node_docker_config=Path(spec.node_docker_config) if spec.node_docker_config else None,
         credential_providers=_providers(spec.credential_providers),
     )
@@ -167,6 +171,11 @@ def settings_of(config: RegistryConfig | None) -> RegistrySettings:
 
 def _providers(providers: CredentialProviders | None) -> tuple[Path, Path] | None:
     return None if providers is None else (Path(providers.config), Path(providers.bin_dir))
+
+
+def _platforms(texts: Iterable[str]) -> tuple[NodePlatform, ...]:
+    read = map(parse_platform, texts)
+    return tuple(platform for platform in read if isinstance(platform, NodePlatform))
 
 
 def _proxy(proxy: Proxy | None) -> ProxySettings | None:

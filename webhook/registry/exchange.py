@@ -20,30 +20,32 @@ from webhook.registry.attempt import NOT_FOUND, OK, Attempt
 from webhook.registry.authorizer import Authority
 from webhook.registry.endpoint import Endpoint, Registry
 from webhook.registry.fetch import Fetcher
-from webhook.registry.manifest import IMAGE_TYPES, MANIFEST_TYPES, holds, read_document
+from webhook.registry.manifest import MANIFEST_TYPES
 from webhook.registry.mediatypes import TOLD_TYPES
-from webhook.registry.ocispec import Descriptor, ImageIndex
+from webhook.registry.ocispec import Descriptor
 from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, decided
 from webhook.registry.recall import Recall, Remembered, Seen
 from webhook.registry.resolve import Resolved, Resolver
+from webhook.registry.serving import Serving
 from webhook.registry.session import Session, Wanted
 from webhook.registry.settings import Depth
 from webhook.registry.tags import TAGS_ASKED, TAGS_LIMIT, near_tags, read_tags, repository_unknown
-from webhook.registry.walk import Content, Kind, Walked, Want, choose, pull
 from webhook.registry.wire import Steps
 
-LINUX_AMD64 = Platform("linux", "amd64")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]{1,127}/[A-Za-z0-9.+-]{1,127}")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be pulled, from where, how deep to look, and for which platforms."""
+    """What is to be pulled, from where, how deep to look, and for which platforms.
+
+    No platforms: none is known; it is judged for linux/amd64.
+    """
 
     reference: Reference
     registry: Registry
     depth: Depth
-    platforms: tuple[Platform, ...] = (LINUX_AMD64,)
+    platforms: tuple[Platform, ...] = ()
 
 
 def predict(
@@ -144,22 +146,6 @@ def _rank(outcome: Outcome) -> int:
     return _TELLING.index(outcome.cause) if outcome.cause in _TELLING else len(_TELLING)
 
 
-def _is_enough(want: Want) -> bool:
-    """Tell whether an index's own word, or that it is a single manifest, serves.
-
-    A manifest whose platform the index declares is not looked at, nor is the config of
-    a single one: whatever it was built for, it is pulled.
-    """
-    entry = want.descriptor
-    declared = entry.media_type in IMAGE_TYPES and entry.platform is not None
-    return declared or want.kind is not Kind.MANIFEST
-
-
-def _offered(root: Descriptor, body: bytes) -> tuple[str, ...] | None:
-    document = read_document(body, root.media_type)
-    return document.platforms if isinstance(document, ImageIndex) else None
-
-
 class _Pull:
     """The walk of one attempt, as containerd's resolver and fetcher go it."""
 
@@ -206,67 +192,21 @@ class _Pull:
 
     def _fetched(self, resolved: Resolved, resolver: Resolver) -> Steps[Outcome]:
         root = Descriptor(resolved.type_, resolved.digest, resolved.size)
-        if self._target.depth is Depth.WHOLE:
-            return (yield from self._content(root, Fetcher(self._attempt, self._hosts)))
+        whole = self._target.depth is Depth.WHOLE
+        serving = Serving(self._attempt, root, self._target.platforms, whole=whole)
+        if whole:
+            return (yield from serving.outcome(Fetcher(self._attempt, self._hosts)))
         how = " ".join(map(str, self._target.platforms))
         seen = self._memory.seen(root.digest, how)
         if seen is not None:
-            return replace(self._ok(root.digest), platforms=seen.platforms)
+            return seen.told(self._ok(root.digest))
         # The authority at hand serves, as long as all goes well.
         fetcher = Fetcher(self._attempt, self._hosts, resolver.authorities())
-        outcome = yield from self._content(root, fetcher)
+        outcome = yield from serving.outcome(fetcher)
         if outcome.pull is Pull.OK:
-            self._memory.keep_seen(root.digest, how, Seen(outcome.platforms))
+            self._memory.keep_seen(root.digest, how, Seen.of(outcome))
             return outcome
-        return (yield from self._content(root, Fetcher(self._attempt, self._hosts)))
-
-    def _content(self, root: Descriptor, fetcher: Fetcher) -> Steps[Outcome]:
-        """Fetch the root and go as far from it as the depth asks, for every platform."""
-        body = yield from fetcher.root(root)
-        if isinstance(body, Outcome):
-            return body
-        if not holds(root.digest, body):
-            why = f"its bytes are not those of {root.digest}"
-            return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
-        content, served = Content(), []
-        for platform in self._target.platforms:
-            walked = yield from self._for_platform(root, body, platform, content, fetcher)
-            if isinstance(walked, Outcome):
-                return walked
-            unusable = walked.unusable
-            if unusable is not None and unusable.cause is not Cause.PLATFORM_NONE:
-                return self._attempt.fails(unusable.cause, unusable.detail)
-            served.append(unusable is None)
-        offered = _offered(root, body)
-        if all(served):
-            return replace(self._ok(root.digest), platforms=offered)
-        none = replace(
-            self._attempt.fails(Cause.PLATFORM_NONE), digest=root.digest, platforms=offered
-        )
-        return none.unknown(Cause.PLATFORM_SOME, "") if any(served) else none
-
-    def _for_platform(
-        self,
-        root: Descriptor,
-        body: bytes,
-        platform: Platform,
-        content: Content,
-        fetcher: Fetcher,
-    ) -> Steps[Walked | Outcome]:
-        whole = self._target.depth is Depth.WHOLE
-        walk = (pull if whole else choose)(root, body, platform, content)
-        try:
-            want = next(walk)
-            while True:
-                if not whole and _is_enough(want):
-                    return Walked()
-                came = yield from fetcher.wanted(want)
-                if isinstance(came, Outcome):
-                    return came
-                want = walk.send(came)
-        except StopIteration as done:
-            walked: Walked = done.value
-            return walked
+        return (yield from serving.outcome(Fetcher(self._attempt, self._hosts)))
 
     def _what_is_missing(self, session: Session, missing: Outcome) -> Steps[Outcome]:
         """Say which of them is missing, by the tags list, with the same authority."""

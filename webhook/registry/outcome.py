@@ -207,7 +207,10 @@ class Outcome:
     request without credentials that was never challenged, so none would have
     helped. ``own_host``: the registry's own host gave the last answer, not the
     target of a redirect. ``tags`` are near names for a tag that is not there;
-    ``platforms`` is what an index offers, None where nobody looked.
+    ``platforms`` is what an index offers, None where nobody looked. ``judged_for`` are the
+    platforms that it was judged for, ``unserved`` those of them that it is not built for:
+    a single manifest is pulled all the same. ``older_take``: containerd before 2.1 would
+    take another platform of the index than the newest does.
     ``source`` names the credential that was last sent. ``answered``: it is a 401 that
     nothing was left to say to, an answer to containerd and no error. ``unheard``: a host that a
     hosts.toml puts before the last gave no answer, so that a node may fare otherwise.
@@ -225,6 +228,9 @@ class Outcome:
     tags: tuple[str, ...] = ()
     tag_count: int | None = None
     platforms: tuple[str, ...] | None = None
+    judged_for: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
+    older_take: bool = False
     source: str = ""
     answered: bool = False
     unheard: bool = False

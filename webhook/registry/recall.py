@@ -13,12 +13,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, Self, TypeVar
 
 from webhook.credentials.keyring import Credential
 from webhook.registry.authorizer import Authority
 from webhook.registry.endpoint import Endpoint, Registry
+from webhook.registry.outcome import Outcome
 
 MAX_AUTHORITIES = 2_000
 MAX_DIGESTS = 20_000
@@ -58,9 +59,25 @@ class _Bounded(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is remembered of content that was found good: the platforms that it offers."""
+    """What is remembered of content that was found good: what it offers, and for whom."""
 
     platforms: tuple[str, ...] | None
+    judged_for: tuple[str, ...]
+    unserved: tuple[str, ...]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """Take down what a good outcome says of the content."""
+        return cls(outcome.platforms, outcome.judged_for, outcome.unserved)
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """Return ``outcome`` with what the same content had said before."""
+        return replace(
+            outcome,
+            platforms=self.platforms,
+            judged_for=self.judged_for,
+            unserved=self.unserved,
+        )
 
 
 class Recall:

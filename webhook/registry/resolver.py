@@ -18,7 +18,7 @@ from webhook.deadline import Deadline
 from webhook.images.platform import Platform
 from webhook.images.reference import Reference
 from webhook.registry.endpoint import registry_for
-from webhook.registry.exchange import LINUX_AMD64, Target, predict
+from webhook.registry.exchange import Target, predict
 from webhook.registry.lanes import THREADS, Lanes, OverloadedError
 from webhook.registry.memory import FRESH_SECONDS, Key, Memory
 from webhook.registry.outcome import Cause, Outcome, Pull
@@ -131,7 +131,7 @@ class Resolver:
             reference,
             registry_for(reference, self._settings),
             self._settings.depth_for(reference.host),
-            question.platforms or (LINUX_AMD64,),
+            question.platforms,
         )
 
     def _flight(self, asked: _Asked, since: float, *, denial: bool) -> "Future[Outcome] | Outcome":

@@ -8,6 +8,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from webhook.images.platform import Platform
 from webhook.images.reference import split_port
 
 
@@ -140,6 +141,9 @@ DOCKER_HUB = RegistryEntry(match="docker.io", depth=Depth.EXISTS)
 class RegistrySettings:
     """One RegistryConfig with its defaults filled in. Times are in seconds.
 
+    ``platforms`` are those of node pools that may scale up from zero, beside those of the
+    nodes; ``only_platforms`` replace both.
+
     ``hosts_dir`` is containerd's certs.d, None where nodes have none. ``proxy`` None: as
     this process's own environment says. ``credential_providers`` is the kubelet's
     CredentialProviderConfig and the folder of its plugins; that and
@@ -155,6 +159,8 @@ class RegistrySettings:
     egress: Egress = field(default_factory=Egress)
     cache: CacheTimes = field(default_factory=CacheTimes)
     registries: tuple[RegistryEntry, ...] = (DOCKER_HUB,)
+    platforms: tuple[Platform, ...] = ()
+    only_platforms: tuple[Platform, ...] = ()
     hosts_dir: Path | None = None
     proxy: Proxy | None = None
     node_docker_config: Path | None = None

@@ -52,10 +52,7 @@ def seen_from_nodes(outcome: Outcome, reference: Reference, settings: RegistrySe
 def _nodes_may_know_better(
     outcome: Outcome, reference: Reference, settings: RegistrySettings
 ) -> bool:
-    if settings.node_credentials is NodeCredentials.NONE or outcome.before_credentials:
+    if settings.node_credentials is not NodeCredentials.AUTO or outcome.before_credentials:
         return False
-    if settings.node_credentials is NodeCredentials.FILES:
-        # Their files are not read yet: what they would add is not known.
-        return True
     host = split_port(reference.host)[0]
     return any(host_matches(pattern, host) for pattern in CLOUD_REGISTRIES)

@@ -4,14 +4,15 @@ What is I/O is passed in: the view of the cluster and whoever asks registries.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Protocol
 
-from webhook.cluster.nodes import Nodes
+from webhook.cluster.scheduling import Eligible, Placement, eligible
 from webhook.cluster.view import ClusterView, ServiceAccount, Unreadable
 from webhook.credentials.keyring import Broken, Credential, Keyring, keyring_of
+from webhook.credentials.node import NodeCause, NodeKeyring, NoNodeCredentials, Undecided
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
 from webhook.images.reference import (
@@ -33,7 +34,7 @@ from webhook.registry.settings import RegistrySettings
 from webhook.registry.vantage import seen_from_nodes
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
 from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
-from webhook.rules.presence import matters, presence_of, with_presence
+from webhook.rules.placed import on_its_nodes, platforms_of
 
 FAULTS = {
     Fault.MALFORMED: Cause.REFERENCE_MALFORMED,
@@ -47,6 +48,14 @@ FIRST_LOOK = 0.6
 """The part of a review's time that its first look may take."""
 FOR_THE_NODES = 0.1
 """The part of a look that is kept for the nodes, which are looked at after a failure."""
+
+
+_NODE_CAUSES = {
+    NodeCause.PROVIDER_FAILING: Cause.PROVIDER_FAILING,
+    NodeCause.UNDECLARED: Cause.NODE_CREDENTIALS_UNDECLARED,
+}
+FOR_NODE_CREDENTIALS = 0.4
+"""The part of a look that may go by while nodes' plugins are asked for credentials."""
 
 
 class Asker(Protocol):
@@ -89,6 +98,7 @@ class Engine:
     settings: RegistrySettings
     view: ClusterView
     asker: Asker
+    node_keyring: NodeKeyring = field(default_factory=NoNodeCredentials)
 
     def judge(self, workload: Workload, deadline: Deadline, today: date) -> Judgement:
         """Judge every image of ``workload`` by ``deadline``; never raises for what it finds.
@@ -178,7 +188,13 @@ class Engine:
             settings=self.settings,
             spec_field=workload.spec_field,
             operation=workload.operation,
+            eligible=self.eligible(workload.inputs.placement, deadline),
         )
+
+    def eligible(self, placement: Placement, deadline: Deadline) -> Eligible | Unreadable:
+        """Return the nodes that the scheduler leaves to a pod, as they are known now."""
+        nodes = self.view.nodes(deadline.share(FOR_THE_NODES))
+        return nodes if isinstance(nodes, Unreadable) else eligible(nodes, placement)
 
     # -- the images ---------------------------------------------------------------------
 
@@ -193,9 +209,10 @@ class Engine:
         """Find out what the pull of each image comes to; registries are asked side by side."""
         folder = self.settings.hosts_dir
         known = {use: outcome for use in uses if (outcome := _known(pod, use, folder)) is not None}
-        tried = {use: credentials_for(pod, use) for use in uses}
+        tried = {use: self._credentials(pod, use, deadline, asks=use not in known) for use in uses}
+        platforms = platforms_of(pod)
         asked = {
-            use: Question(use.reference, tried[use])
+            use: Question(use.reference, tried[use].credentials, platforms)
             for use in uses
             if use not in known and isinstance(use.reference, Reference)
         }
@@ -207,17 +224,31 @@ class Engine:
                 strict=True,
             )
         )
-        outcomes = {
-            use: known[use] if use in known else self._on_nodes(pod, use, answers[asked[use]])
+        judged = (
+            Judged(
+                pod,
+                use,
+                tried[use].credentials,
+                known[use]
+                if use in known
+                else self._on_nodes(pod, use, answers[asked[use]], tried[use]),
+            )
             for use in uses
-        }
-        # Nodes are listed only where they can change something: a good image costs none.
-        looks = any(matters(use, outcome) for use, outcome in outcomes.items())
-        nodes = self.view.nodes(deadline) if looks else Nodes()
-        return tuple(
-            self._with_nodes(Judged(pod, use, tried[use], outcome), nodes)
-            for use, outcome in outcomes.items()
         )
+        return tuple(map(on_its_nodes, judged))
+
+    def _credentials(
+        self, pod: PodFacts, use: ImageUse, deadline: Deadline, *, asks: bool
+    ) -> "_Tried":
+        """Return what a node would try: the pod's secrets first, then what it holds itself."""
+        own = credentials_for(pod, use)
+        if not asks or not isinstance(use.reference, Reference):
+            return _Tried(own)
+        by = deadline.share(FOR_NODE_CREDENTIALS)
+        held = self.node_keyring.lookup(use.reference.name, by)
+        if isinstance(held, Undecided):
+            return _Tried(own + held.credentials, held)
+        return _Tried(own + held)
 
     def _answers(
         self, questions: Sequence[Question], deadline: Deadline, *, denial: bool
@@ -228,21 +259,24 @@ class Engine:
         by = deadline.share(1 - FOR_THE_NODES)
         return self.asker.predict_all(questions, by, denial=denial)
 
-    @staticmethod
-    def _with_nodes(judged: Judged, nodes: Nodes | Unreadable) -> Judged:
-        if not matters(judged.use, judged.outcome):
-            return judged
-        presence = presence_of(judged.use, nodes)
-        outcome = with_presence(judged.use, judged.outcome, presence)
-        return replace(judged, outcome=outcome, presence=presence)
-
-    def _on_nodes(self, pod: PodFacts, use: ImageUse, outcome: Outcome) -> Outcome:
+    def _on_nodes(self, pod: PodFacts, use: ImageUse, outcome: Outcome, tried: "_Tried") -> Outcome:
         if pod.unreadable is not None and not _stands_anyway(outcome):
             return outcome.unknown(pod.unreadable.cause, pod.unreadable.why)
+        missing = tried.undecided
+        if missing is not None and outcome.pull is Pull.FAILS and not _stands_anyway(outcome):
+            return outcome.unknown(_NODE_CAUSES[missing.cause], missing.why)
         if not isinstance(use.reference, Reference):
             return outcome
         outcome = with_misspelling(outcome, use.reference, self.settings)
         return seen_from_nodes(outcome, use.reference, self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """The credentials for one image, and what else a node may hold that we cannot know."""
+
+    credentials: tuple[Credential, ...]
+    undecided: Undecided | None = None
 
 
 def credentials_for(pod: PodFacts, use: ImageUse) -> tuple[Credential, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
+from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.credentials.dockerconfig import Undecodable, entries_of
 from webhook.credentials.keyring import Broken, Credential, Keyring
@@ -48,6 +49,8 @@ class PodFacts:
     settings: RegistrySettings
     spec_field: str = "spec"
     operation: str = "CREATE"
+    eligible: Eligible | Unreadable | None = None
+    """The nodes that the pod may run on, or why they are not known; None: none is known of."""
 
     @property
     def missing(self) -> tuple[NamedSecret, ...]:

@@ -8,7 +8,7 @@ is judged so too, and that is said.
 
 from dataclasses import replace
 
-from webhook.cluster.nodes import Nodes
+from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Unreadable
 from webhook.images.reference import Reference
 from webhook.images.workloads import ImageUse, PullPolicy
@@ -26,11 +26,11 @@ def matters(use: ImageUse, outcome: Outcome) -> bool:
     return fails and outcome.cause is not None and outcome.cause.rule is not Rule.INVALID_REFERENCE
 
 
-def presence_of(use: ImageUse, nodes: Nodes | Unreadable) -> Presence:
-    """Return what the nodes say of the image of ``use``."""
-    if isinstance(nodes, Unreadable):
-        return Presence(unreadable=nodes)
-    return Presence(nodes.holding(str(use.reference)), nodes.full_lists)
+def presence_of(use: ImageUse, eligible: Eligible | Unreadable) -> Presence:
+    """Return what the nodes that the pod may run on say of the image of ``use``."""
+    if isinstance(eligible, Unreadable):
+        return Presence(unreadable=eligible)
+    return Presence(eligible.holding(str(use.reference)), eligible.full_lists)
 
 
 def with_presence(use: ImageUse, outcome: Outcome, presence: Presence) -> Outcome:

@@ -10,6 +10,7 @@ from webhook.cluster.view import Absent
 from webhook.registry.outcome import NETWORK_RULES, Cause, Pull, Rule
 from webhook.registry.settings import Vantage
 from webhook.rules.facts import Found, Judged
+from webhook.rules.placed import doubt_of_platform
 
 _NEVER_PROVEN = {
     Rule.UNDECIDED: "nothing was learned that proves a failure",
@@ -20,8 +21,13 @@ _NEVER_PROVEN = {
 
 def findings(judged: Judged) -> Iterator[Found]:
     """Yield the finding that the outcome is, if it is one."""
-    cause = judged.outcome.cause
-    if cause is not None:
+    outcome = judged.outcome
+    if outcome.cause is not None:
+        yield Found(outcome.cause, doubt(judged, outcome.cause))
+    elif outcome.unserved:
+        # A single manifest is pulled whatever it was built for, and then cannot run.
+        none = len(outcome.unserved) == len(outcome.judged_for)
+        cause = Cause.PLATFORM_NONE if none else Cause.PLATFORM_SOME
         yield Found(cause, doubt(judged, cause))
 
 
@@ -42,7 +48,7 @@ def doubt(judged: Judged, cause: Cause) -> str:
     if cause is Cause.PLATFORM_SOME:
         return "some nodes can run it"
     if cause is Cause.PLATFORM_NONE:
-        return "the platforms of the nodes are not known"
+        return doubt_of_platform(judged)
     if cause is Cause.CREDENTIAL_UNDECODABLE:
         return ""
     if cause.rule in (Rule.IMAGE_NOT_FOUND, Rule.PULL_DENIED):

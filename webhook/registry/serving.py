@@ -1,0 +1,119 @@
+"""Which platforms an image serves, and whether its content is all there: no I/O here.
+
+For each platform the walk of containerd's pull (:mod:`webhook.registry.walk`) is driven
+as far as the depth asks; what was fetched for one platform serves the others.
+"""
+
+from dataclasses import replace
+
+from webhook.images.platform import Platform, matches
+from webhook.registry.attempt import Attempt
+from webhook.registry.fetch import Fetcher
+from webhook.registry.manifest import IMAGE_TYPES, holds, read_document
+from webhook.registry.ocispec import Descriptor, ImageIndex
+from webhook.registry.outcome import Cause, Outcome, Pull
+from webhook.registry.walk import Content, Kind, Walked, Want, choose, pull
+from webhook.registry.wire import Steps
+
+LINUX_AMD64 = Platform("linux", "amd64")
+"""What nodes are taken for where none is known."""
+
+
+class Serving:
+    """Judges what a name was resolved to. ``whole``: to the last blob, not to the index alone.
+
+    The config of a single manifest decides no pull. It is looked at where platforms are
+    known, to tell that an image will be pulled and cannot run.
+    """
+
+    def __init__(
+        self, attempt: Attempt, root: Descriptor, platforms: tuple[Platform, ...], *, whole: bool
+    ) -> None:
+        self._attempt = attempt
+        self._root = root
+        self._platforms = platforms or (LINUX_AMD64,)
+        self._known = bool(platforms)
+        self._whole = whole
+
+    def outcome(self, fetcher: Fetcher) -> Steps[Outcome]:
+        """Fetch the root and go as far from it as was asked, for every platform."""
+        body = yield from fetcher.root(self._root)
+        if isinstance(body, Outcome):
+            return body
+        if not holds(self._root.digest, body):
+            why = f"its bytes are not those of {self._root.digest}"
+            return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
+        content, refused, foreign = Content(), list[Platform](), list[Platform]()
+        built_for: Platform | None = None
+        for platform in self._platforms:
+            walked = yield from self._walked(body, platform, content, fetcher)
+            if isinstance(walked, Outcome):
+                return walked
+            unusable = walked.unusable
+            if unusable is not None and unusable.cause is not Cause.PLATFORM_NONE:
+                return self._attempt.fails(unusable.cause, unusable.detail)
+            built_for = walked.platform or built_for
+            if unusable is not None:
+                refused.append(platform)
+            elif walked.platform is not None and not matches(platform, walked.platform):
+                foreign.append(platform)
+        return self._told(body, refused, foreign, built_for)
+
+    def _told(
+        self,
+        body: bytes,
+        refused: list[Platform],
+        foreign: list[Platform],
+        built_for: Platform | None,
+    ) -> Outcome:
+        document = read_document(body, self._root.media_type)
+        offered = document.platforms if isinstance(document, ImageIndex) else None
+        if offered is None and built_for is not None:
+            offered = (str(built_for),)
+        good = replace(
+            self._attempt.fails(None),
+            pull=Pull.OK,
+            digest=self._root.digest,
+            platforms=offered,
+            judged_for=tuple(map(str, self._platforms)),
+            unserved=tuple(map(str, refused or foreign)),
+        )
+        if not refused:
+            return good
+        if len(refused) < len(self._platforms):
+            return good.unknown(Cause.PLATFORM_SOME, "")
+        return replace(
+            good,
+            pull=Pull.FAILS,
+            cause=Cause.PLATFORM_NONE,
+            older_take=isinstance(document, ImageIndex)
+            and any(
+                entry.platform is not None and matches(platform, entry.platform)
+                for entry in document.manifests
+                for platform in refused
+            ),
+        )
+
+    def _walked(
+        self, body: bytes, platform: Platform, content: Content, fetcher: Fetcher
+    ) -> Steps[Walked | Outcome]:
+        walk = (pull if self._whole else choose)(self._root, body, platform, content)
+        try:
+            want = next(walk)
+            while True:
+                if not self._whole and self._is_enough(want):
+                    return Walked()
+                came = yield from fetcher.wanted(want)
+                if isinstance(came, Outcome):
+                    return came
+                want = walk.send(came)
+        except StopIteration as done:
+            walked: Walked = done.value
+            return walked
+
+    def _is_enough(self, want: Want) -> bool:
+        """Tell whether what is known already serves: an index's own word of a platform does."""
+        entry = want.descriptor
+        declared = entry.media_type in IMAGE_TYPES and entry.platform is not None
+        of_a_single_one = want.kind is Kind.CONFIG and self._root.media_type in IMAGE_TYPES
+        return declared or (of_a_single_one and not self._known)

@@ -1,0 +1,131 @@
+"""What the nodes that a pod may run on make of a pull: their platforms, runtimes and images."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from webhook.cluster.scheduling import Eligible, machines
+from webhook.cluster.view import Unreadable
+from webhook.images.platform import Platform
+from webhook.images.reference import Reference
+from webhook.images.workloads import ImageUse
+from webhook.registry.outcome import Cause, Outcome, Pull
+from webhook.rules.facts import Judged, PodFacts
+from webhook.rules.presence import matters, presence_of, with_presence
+
+NEWEST_PULLER = (2, 1)
+"""The first containerd that pulls by its transfer service unless told otherwise."""
+
+
+def platforms_of(pod: PodFacts) -> tuple[Platform, ...]:
+    """Return the platforms that the images of a pod have to serve, empty where none is known.
+
+    Those of the nodes that it may run on, and the declared ones of pools that may scale
+    up from zero; where a flag names some, those alone.
+    """
+    settings = pod.settings
+    if settings.only_platforms:
+        return settings.only_platforms
+    found: list[Platform] = []
+    if isinstance(pod.eligible, Eligible):
+        found += (machine for p in pod.eligible.platforms for machine in machines(p))
+    return tuple(dict.fromkeys((*found, *settings.platforms)))
+
+
+def on_its_nodes(judged: Judged) -> Judged:
+    """Return what was judged as it is once the nodes were looked at."""
+    eligible = judged.pod.eligible
+    outcome = judged.outcome
+    if isinstance(eligible, Eligible):
+        outcome = _by_runtime(judged.use, outcome, eligible)
+        if outcome.unserved:
+            outcome = replace(outcome, detail=outcome.detail or _unserved(outcome, eligible))
+    elif outcome.unserved:
+        outcome = replace(outcome, detail=outcome.detail or _unserved(outcome, None))
+    judged = replace(judged, outcome=outcome)
+    if eligible is None or not matters(judged.use, outcome):
+        return judged
+    presence = presence_of(judged.use, eligible)
+    return replace(judged, outcome=with_presence(judged.use, outcome, presence), presence=presence)
+
+
+# -- platforms -----------------------------------------------------------------------------
+
+
+def doubt_of_platform(judged: Judged) -> str:
+    """Return what is lacking for "none of the nodes is served", empty where it is proven."""
+    eligible = judged.pod.eligible
+    if isinstance(eligible, Unreadable):
+        return eligible.why
+    if judged.pod.settings.only_platforms:
+        return ""
+    if eligible is None or not eligible.nodes.nodes:
+        return "no node is known"
+    if not eligible.count:
+        return "no node that is known may run it"
+    if eligible.virtual:
+        return "a virtual node may run it"
+    if eligible.unknown_platforms:
+        return "not every node tells its platform"
+    return ""
+
+
+def _unserved(outcome: Outcome, eligible: Eligible | None) -> str:
+    """Say what is not served, by count and label, and what the image is for."""
+    counts = dict[str, int]()
+    for platform, nodes in (eligible.platforms if eligible is not None else {}).items():
+        for machine in machines(platform):
+            counts[str(machine)] = nodes
+    told = [_told(platform, counts.get(platform, 0)) for platform in outcome.unserved]
+    offered = [platform for platform in outcome.platforms or () if platform]
+    built = f"it is for {_listed(offered)}, " if offered else ""
+    return f"{built}not for {_listed(told)}"
+
+
+def _told(platform: str, nodes: int) -> str:
+    if not nodes:
+        return platform
+    architecture = platform.split("/")[1] if "/" in platform else platform
+    many = f"{nodes} node{'s' if nodes > 1 else ''}"
+    return f"{platform} ({many} with kubernetes.io/arch={architecture})"
+
+
+def _listed(texts: Iterable[str], most: int = 5) -> str:
+    first = list(dict.fromkeys(texts))
+    more = f" and {len(first) - most} more" if len(first) > most else ""
+    return ", ".join(first[:most]) + more
+
+
+# -- runtimes ------------------------------------------------------------------------------
+
+
+def _by_runtime(use: ImageUse, outcome: Outcome, eligible: Eligible) -> Outcome:
+    """Leave undecided what another runtime of the eligible nodes may decide otherwise."""
+    if outcome.pull is not Pull.FAILS:
+        return outcome
+    if outcome.cause is Cause.PLATFORM_NONE and eligible.virtual:
+        return outcome.unknown(Cause.RUNTIME_UNKNOWN, "a virtual node may run it")
+    if outcome.older_take and not all(map(_is_newest, _versions(eligible))):
+        why = "containerd before 2.1 takes another platform of it"
+        return outcome.unknown(Cause.RUNTIME_UNKNOWN, why)
+    if _is_short(use) and any(runtime.name == "cri-o" for runtime in eligible.runtimes):
+        why = "cri-o looks short names up in its own registries.conf"
+        return outcome.unknown(Cause.RUNTIME_UNKNOWN, why)
+    return outcome
+
+
+def _versions(eligible: Eligible) -> Iterable[tuple[str, tuple[int, ...]]]:
+    return ((runtime.name, runtime.numbers) for runtime in eligible.runtimes)
+
+
+def _is_newest(runtime: tuple[str, tuple[int, ...]]) -> bool:
+    name, numbers = runtime
+    return name == "containerd" and numbers[:2] >= NEWEST_PULLER
+
+
+def _is_short(use: ImageUse) -> bool:
+    """Tell whether the image is written without its registry."""
+    reference = use.reference
+    if not isinstance(reference, Reference) or reference.domain != "docker.io":
+        return False
+    first = use.written.partition("/")[0]
+    return "/" not in use.written or first not in ("docker.io", "index.docker.io")
