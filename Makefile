@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 # What runs containerd needs root on Linux; elsewhere it is left out, and CI takes that for a failure.
 ROOT := $(shell [ "$$(id -u)" = 0 ] && [ "$$(uname -s)" = Linux ] && echo yes)
 
-.PHONY: help demo run test quick lint unit integration e2e diff lock clean
+.PHONY: help demo run test quick lint unit integration e2e diff mutants node bench lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,15 @@ diff: $(STAMP) ## Every case of the corpus against the real containerd (needs ro
 	@echo "diff: containerd 2.4 and 1.7 are built once (about 3 minutes cold)"
 	$(PYTEST) tests/differential
 	$(BIN)/python -m tests.differential run
+
+mutants: $(STAMP) ## Break the engine's rules one at a time: the corpus must notice each
+	$(BIN)/python -m tests.differential.mutants
+
+node: $(STAMP) ## The same manifests on a real kubelet, with the webhook off and on (needs root on Linux)
+	$(BIN)/python -m tests.node run
+
+bench: $(STAMP) ## Compare costs: what 5,000 nodes take
+	$(BIN)/python -m tests.bench.nodes
 
 lock: $(STAMP) ## Renew the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes -q -o requirements.lock

@@ -112,7 +112,9 @@ plausible: st.SearchStrategy[Answer] = st.one_of(
     st.just(Trouble(Cause.PLAIN_HTTP)),
 )
 """What makes a conversation go on: where a credential may go astray."""
-passwords = st.text(st.characters(exclude_categories=("Cs",)), max_size=4).map(lambda t: PASSWORD + t)
+passwords = st.text(st.characters(exclude_categories=["Cs"]), max_size=4).map(
+    lambda t: PASSWORD + t
+)
 credentials = st.lists(
     st.builds(
         Credential,

@@ -223,7 +223,7 @@ class Stream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  # as above
         if self._reader is None:
             return self._within(self._pipe.read(max_bytes))
-        with within(CONTAINERD_HEADER_SECONDS, "it said nothing"):
+        with within(CONTAINERD_HEADER_SECONDS, "it said nothing", again=False):
             return self._until_head(self._reader, max_bytes)
 
     def _until_head(self, reader: HeadReader, max_bytes: int) -> bytes:
@@ -272,7 +272,7 @@ class Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         name = server_hostname or ""
         try:
-            with within(CONTAINERD_TLS_SECONDS, "the TLS handshake stood still"):
+            with within(CONTAINERD_TLS_SECONDS, "the TLS handshake stood still", again=True):
                 return Stream(TlsPipe(self._pipe, call.get().context, name))
         except DistrustError as error:
             self.close()

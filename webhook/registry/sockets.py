@@ -34,11 +34,12 @@ class TroubledError(Exception):
 
 
 @contextmanager
-def within(seconds: float, what: str) -> Iterator[None]:
+def within(seconds: float, what: str, *, again: bool) -> Iterator[None]:
     """Bound a step by what containerd itself allows it: past that the pull has failed there.
 
     Raises a TroubledError with cause TIMEOUT where that limit was the one that passed.
-    containerd asks the last host again after it, as after a connection that ended.
+    ``again``: containerd asks the last host again after it, as after a connection that
+    ended (``isTransientTransportErr``: a timeout that is no ``context.DeadlineExceeded``).
     """
     whole, own = deadline.get(), Deadline.after(seconds)
     if whole <= own:
@@ -50,7 +51,7 @@ def within(seconds: float, what: str) -> Iterator[None]:
     except TroubledError as error:
         if error.trouble.cause is not Cause.DEADLINE or not own.passed:
             raise
-        raise TroubledError(Cause.TIMEOUT, f"{what} for {seconds:.0f} s", ended=True) from error
+        raise TroubledError(Cause.TIMEOUT, f"{what} for {seconds:.0f} s", ended=again) from error
     finally:
         deadline.reset(token)
 
