@@ -6,14 +6,13 @@ The structs are those of github.com/opencontainers/image-spec v1.1.1, read by Go
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from webhook.credentials.gojson import JsonError
-from webhook.images.platform import UNKNOWN, Platform
+from webhook.images.platform import Platform
 from webhook.registry.gojson import Value, member_names, parse
 from webhook.registry.ocispec import (
     ImageConfig,
@@ -42,7 +41,6 @@ INDEX_TYPES = frozenset({DOCKER_INDEX, OCI_INDEX})
 IMAGE_TYPES = frozenset({DOCKER_MANIFEST, OCI_MANIFEST})
 MANIFEST_TYPES = IMAGE_TYPES | INDEX_TYPES
 CONFIG_TYPES = frozenset({DOCKER_CONFIG, OCI_CONFIG})
-_PLATFORM = re.compile(r"[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,2}")
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}")
 ACCEPT = ", ".join((DOCKER_MANIFEST, DOCKER_INDEX, OCI_MANIFEST, OCI_INDEX, "*/*"))
 
@@ -124,41 +122,3 @@ def _read_config(body: bytes, read: Callable[[Value], _Read]) -> _Read | Unusabl
         return read(parse(body))
     except JsonError as error:
         return Unusable(Cause.MANIFEST_MALFORMED, f"its config cannot be decoded: {error}")
-
-
-def read_manifest(body: bytes, type_: str, digest: str) -> tuple[str, ...] | Unusable | None:
-    """Check a manifest that was fetched by ``digest``.
-
-    Returns the platforms of an index (``os/arch[/variant]``), None for a single
-    manifest, or why it cannot be used.
-    """
-    if len(body) > MANIFEST_LIMIT:
-        return Unusable(Cause.MANIFEST_TOO_LARGE, f"more than {MANIFEST_LIMIT} bytes")
-    algorithm, _, expected = digest.partition(":")
-    if hashlib.new(algorithm, body).hexdigest() != expected:
-        return Unusable(Cause.DIGEST_MISMATCH, f"its bytes are not those of {digest}")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return Unusable(Cause.MANIFEST_MALFORMED, "it is no JSON")
-    if not isinstance(document, dict):
-        return Unusable(Cause.MANIFEST_MALFORMED, "it is no JSON object")
-    if type_ not in INDEX_TYPES:
-        return None
-    entries = document.get("manifests")
-    if entries is not None and not isinstance(entries, list):
-        return Unusable(Cause.MANIFEST_MALFORMED, "its list of manifests is none")
-    return tuple(dict.fromkeys(_platform(entry) for entry in entries or ()))
-
-
-def _platform(entry: Any) -> str:
-    """Name the platform of an index's entry; empty where it declares none.
-
-    What no platform is called is ``unknown/unknown``: the text would end in a message.
-    """
-    platform = entry.get("platform") if isinstance(entry, dict) else None
-    if not isinstance(platform, dict):
-        return ""
-    parts = [platform.get(key) for key in ("os", "architecture", "variant")]
-    named = "/".join(part for part in parts if isinstance(part, str) and part)
-    return named if not named or _PLATFORM.fullmatch(named) else UNKNOWN
