@@ -513,6 +513,32 @@ def test_too_many_jobs_and_jobs_that_waited_too_long_are_not_run(
     made.close()
 
 
+def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    """A pod of a thousand bad images must not keep the next pod's one image waiting."""
+    lanes: Lanes[int] = Lanes(threads=4)
+    held = threading.Event()
+    first = lanes.submit("reg.example", 1, lambda: int(held.wait(5)))
+    begun: list[int] = []
+
+    def job(number: int) -> Callable[[], int]:
+        def run() -> int:
+            begun.append(number)
+            return number
+
+        return run
+
+    past, later = time.monotonic() - 1, time.monotonic() + 60
+    left = [lanes.submit("reg.example", 1, job(n), lambda: past) for n in range(100)]
+    wanted = lanes.submit("reg.example", 1, job(100), lambda: later)
+    held.set()
+    assert (first.result(5), wanted.result(5)) == (1, 100)
+    assert begun == [100]
+    for future in left:
+        with pytest.raises(OverloadedError):
+            future.result(5)
+    lanes.close()
+
+
 def test_a_callback_may_come_straight_back_to_the_lanes() -> None:
     made, done = lanes(), threading.Event()
 

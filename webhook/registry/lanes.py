@@ -37,7 +37,7 @@ class _Waiting(Generic[T]):
     host: str
     job: Callable[[], T]
     future: "Future[T]"
-    until: float
+    until: Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -63,18 +63,26 @@ class Lanes(Generic[T]):
         self._closed = False
         self._lock = threading.Lock()
 
-    def submit(self, host: str, width: int, job: Callable[[], T]) -> "Future[T]":
+    def submit(
+        self,
+        host: str,
+        width: int,
+        job: Callable[[], T],
+        wanted: Callable[[], float] | None = None,
+    ) -> "Future[T]":
         """Run ``job`` in the lane of ``host``, at most ``width`` at once.
 
-        The future raises :class:`OverloadedError` where the job was never begun.
+        ``wanted`` tells until when, on the monotonic clock, anybody waits for it: what
+        nobody waits for any more is not begun. The future then raises
+        :class:`OverloadedError`.
         """
         future: Future[T] = Future()
         with self._lock:
             taken = not self._closed and self._queued < MAX_QUEUED
             if taken:
                 self._queued += 1
-                until = time.monotonic() + QUEUED_SECONDS
-                name = self._enter(_Waiting(host, job, future, until), width)
+                last = time.monotonic() + QUEUED_SECONDS
+                name = self._enter(_Waiting(host, job, future, wanted or (lambda: last)), width)
         if taken:
             self._advance(name)
         else:
@@ -127,7 +135,7 @@ class Lanes(Generic[T]):
         moved = False
         while lane.waiting and lane.under_way < lane.width:
             waiting = lane.waiting.popleft()
-            if self._closed or time.monotonic() > waiting.until:
+            if self._closed or time.monotonic() > waiting.until():
                 self._queued -= 1
                 late.append(waiting.future)
             elif name != _SILENT and self._is_silent(waiting.host):

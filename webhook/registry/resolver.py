@@ -29,6 +29,8 @@ from webhook.registry.wire import Ask, Reply, Trouble
 MAX_WAITING = THREADS // 2
 """Reviews that may wait on registries at once; past that the answer is undecided."""
 
+SECOND_LOOK_SECONDS = 1.0
+"""How long a flight that waits for its turn is kept past a look: a second one may join it."""
 EXPLAINING_SECONDS = 1.0
 """How long a review waits for what only makes its message better."""
 
@@ -65,10 +67,13 @@ class _Asked:
     credentials: tuple[Credential, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Flight:
+    """``wanted`` is until when somebody waits for it, on the monotonic clock."""
+
     future: "Future[Outcome]"
     set_out: float
+    wanted: float
 
 
 def _busy(detail: str) -> Outcome:
@@ -115,7 +120,7 @@ class Resolver:
             flights: dict[Key, Future[Outcome] | Outcome] = {}
             for outcome, one in zip(known, asked, strict=True):
                 if one.key not in flights:
-                    flights[one.key] = outcome or self._flight(one, since, denial=denial)
+                    flights[one.key] = outcome or self._flight(one, since, deadline, denial=denial)
             landed = {key: self._wait(flight, deadline) for key, flight in flights.items()}
             return [landed[one.key] for one in asked]
         finally:
@@ -134,22 +139,28 @@ class Resolver:
             question.platforms,
         )
 
-    def _flight(self, asked: _Asked, since: float, *, denial: bool) -> "Future[Outcome] | Outcome":
+    def _flight(
+        self, asked: _Asked, since: float, deadline: Deadline, *, denial: bool
+    ) -> "Future[Outcome] | Outcome":
         """Join the flight that set out after ``since``, or let one set out."""
+        wanted = deadline.at + SECOND_LOOK_SECONDS
         with self._lock:
             under_way = self._flights.get(asked.key)
             if under_way is not None and under_way.set_out >= since:
+                under_way.wanted = max(under_way.wanted, wanted)
                 return under_way.future
             # One may have landed since the memory was looked at.
             known = self._memory.recall(asked.key, denial=denial)
             if known is not None:
                 return known
-            flight = self._flights[asked.key] = _Flight(Future(), time.monotonic())
+            flight = self._flights[asked.key] = _Flight(Future(), time.monotonic(), wanted)
         # Outside the lock: the lanes may resolve other flights, which call back for it.
         entry = self._settings.entry(asked.target.registry.name)
         width = (entry.concurrency if entry else None) or self._settings.concurrency
         host = asked.target.registry.first
-        run = self._lanes.submit(host, width, lambda: self._fly(asked))
+        # A flight that has set out lands for the next review; one that has not, and that
+        # nobody waits for any more, would only keep others waiting.
+        run = self._lanes.submit(host, width, lambda: self._fly(asked), lambda: flight.wanted)
         run.add_done_callback(lambda done: self._landed(asked.key, flight, done))
         return flight.future
 
