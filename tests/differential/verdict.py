@@ -131,6 +131,8 @@ _PULL: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         r"failed to parse Location header|unsupported protocol scheme|no Host in request URL"
+        # How 1.7 puts a host without a name; 2.4 goes on to the next.
+        r"|missing protocol scheme"
         r"|gzip: invalid|flate: corrupt|magic number mismatch|unsupported Content-Encoding",
         ("unexpected-status",),
     ),
