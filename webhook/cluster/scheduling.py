@@ -71,6 +71,12 @@ class Eligible:
         """Return how many list an image."""
         return sum(map(self.selection.flags.__getitem__, self.nodes.holders(name)))
 
+    def all_hold(self, name: str) -> bool:
+        """Tell whether each of them lists an image; a virtual one tells nobody what it holds."""
+        if not self.count or self.virtual or len(self.nodes.holders(name)) < self.count:
+            return False
+        return self.count_holding(name) == self.count
+
     def holding(self, name: str) -> tuple[str, ...]:
         """Return the names of those that list an image."""
         return self.nodes.names_of(self.selection.of(self.nodes.holders(name)))

@@ -32,6 +32,7 @@ from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, Rule, 
 from webhook.registry.resolver import Question
 from webhook.registry.settings import RegistrySettings
 from webhook.registry.vantage import seen_from_nodes
+from webhook.rules import records
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
 from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
 from webhook.rules.placed import on_its_nodes, platforms_of
@@ -209,12 +210,19 @@ class Engine:
         """Find out what the pull of each image comes to; registries are asked side by side."""
         folder = self.settings.hosts_dir
         known = {use: outcome for use in uses if (outcome := _known(pod, use, folder)) is not None}
-        tried = {use: self._credentials(pod, use, deadline, asks=use not in known) for use in uses}
+        recorded = {use for use in uses if records.decide(pod, use)}
+        # Of these it matters what the registry says to a pod without a login.
+        asking = {
+            use
+            for use in uses
+            if use not in known or (use in recorded and not credentials_for(pod, use))
+        }
+        tried = {use: self._credentials(pod, use, deadline, asks=use in asking) for use in uses}
         platforms = platforms_of(pod)
         asked = {
             use: Question(use.reference, tried[use].credentials, platforms)
             for use in uses
-            if use not in known and isinstance(use.reference, Reference)
+            if use in asking and isinstance(use.reference, Reference)
         }
         questions = tuple(dict.fromkeys(asked.values()))
         answers = dict(
@@ -224,18 +232,18 @@ class Engine:
                 strict=True,
             )
         )
+        said = {
+            use: self._on_nodes(pod, use, answers[question], tried[use])
+            for use, question in asked.items()
+        }
         judged = (
-            Judged(
-                pod,
-                use,
-                tried[use].credentials,
-                known[use]
-                if use in known
-                else self._on_nodes(pod, use, answers[asked[use]], tried[use]),
-            )
+            Judged(pod, use, tried[use].credentials, known[use] if use in known else said[use])
             for use in uses
         )
-        return tuple(map(on_its_nodes, judged))
+        return tuple(
+            on_its_nodes(_left_to_records(one, said.get(one.use)) if one.use in recorded else one)
+            for one in judged
+        )
 
     def _credentials(
         self, pod: PodFacts, use: ImageUse, deadline: Deadline, *, asks: bool
@@ -299,6 +307,19 @@ def _known(pod: PodFacts, use: ImageUse, hosts_dir: Path | None) -> Outcome | No
     if address is None and not is_configured(use.reference.host, hosts_dir):
         address = port_fault(use.reference)
     return decided(Cause.ADDRESS_INVALID, address) if address is not None else None
+
+
+def _left_to_records(judged: Judged, without: Outcome | None) -> Judged:
+    """Return an image that all nodes hold with whether they may keep it from the pod.
+
+    ``without`` is what was said to a pod without a login, None where it has one.
+    """
+    if without is None or credentials_for(judged.pod, judged.use):
+        return replace(judged, kept_back=False)
+    if not records.may_keep_back(without):
+        return replace(judged, kept_back=False)
+    outcome = replace(judged.outcome, requests=without.requests)
+    return replace(judged, outcome=outcome, kept_back=True)
 
 
 def _stands_anyway(outcome: Outcome) -> bool:

@@ -39,6 +39,8 @@ def _evidence(subject: Subject) -> str:
         return "no such address can be called; no registry was asked"
     if cause.rule is Rule.INVALID_REFERENCE:
         return "the kubelet's own grammar for images refuses it; no registry was asked"
+    if cause is Cause.NEVER_PULLED and subject.judged.kept_back:
+        return _of_requests(subject)
     if cause.rule in _TEXT_RULES:
         return f"the manifest says so; {_policy(subject)}"
     if cause is Cause.CREDENTIAL_UNDECODABLE:

@@ -125,6 +125,38 @@ def unavailable(s: Subject) -> str:
     return f"not checked with the pod's credentials: {s.detail}"
 
 
+# -- never-pulled ---------------------------------------------------------------------------
+
+
+def never_what(s: Subject) -> str:
+    """Say why an image that is never pulled may not start."""
+    if not s.judged.kept_back:
+        return "imagePullPolicy is Never, and no node is known to have the image"
+    return (
+        f"imagePullPolicy is Never, and {s.host} wants a login that the pod has not: the kubelet "
+        "starts the image that the nodes hold unless another pod's login pulled it"
+    )
+
+
+def never_brief(s: Subject) -> str:
+    """Say the same on a warning's line."""
+    if not s.judged.kept_back:
+        return "imagePullPolicy is Never, and no node is known to have the image"
+    return "never pulled, held by the nodes, and not started where another pod's login pulled it"
+
+
+def never_mend(s: Subject) -> str:
+    """Say how the nodes come by the image, or the pod by a login."""
+    if not s.judged.kept_back:
+        return "load the image on every node, or write imagePullPolicy: IfNotPresent"
+    return s.attach_secret()
+
+
+def never_quick(s: Subject) -> str:
+    """Say the same on a warning's line."""
+    return "name a pull secret for it" if s.judged.kept_back else "load it on every node"
+
+
 # -- pull-secret ----------------------------------------------------------------------------
 
 

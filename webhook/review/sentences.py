@@ -359,10 +359,7 @@ SENTENCES: Mapping[Cause, Said] = {
         "name one",
     ),
     Cause.NEVER_PULLED: _say(
-        "imagePullPolicy is Never, and no node is known to have the image",
-        "load the image on every node, or write imagePullPolicy: IfNotPresent",
-        "",
-        "load it on every node",
+        mends.never_what, mends.never_mend, mends.never_brief, mends.never_quick
     ),
     Cause.ALWAYS_PULL: _say(
         "imagePullPolicy is Always: each start of the container needs the registry",

@@ -9,6 +9,7 @@ from webhook.credentials.dockerconfig import Undecodable, entries_of
 from webhook.credentials.keyring import Broken, Credential, Keyring
 from webhook.credentials.secret import DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE, Secret
 from webhook.images.workloads import ImageUse
+from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Outcome
 from webhook.registry.settings import RegistrySettings
 
@@ -79,23 +80,31 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One image, the credentials that the kubelet would try for it, and what came of it."""
+    """One image, the credentials that the kubelet would try for it, and what came of it.
+
+    ``kept_back`` is None but where every node that may run the pod holds the image, so
+    that only the kubelet's records of who pulled it decide: whether they may keep it from
+    this pod (:mod:`webhook.rules.records`).
+    """
 
     pod: PodFacts
     use: ImageUse
     credentials: tuple[Credential, ...]
     outcome: Outcome
     presence: Presence = Presence()
+    kept_back: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a rule found: ``doubt`` says what is lacking for a denial, empty where nothing is.
 
-    ``field`` and ``secret`` name the pull secret that a finding is about.
+    ``field`` and ``secret`` name the pull secret that a finding is about. ``most`` is the most
+    that may be done about it.
     """
 
     cause: Cause
     doubt: str = ""
     field: str = ""
     secret: str = ""
+    most: Action = Action.DENY

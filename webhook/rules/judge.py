@@ -60,7 +60,7 @@ def _all(judged: Judged, rules: Rules) -> Iterator[Found]:
 
 def _weigh(found: Found, judged: Judged, rules: Rules, at: Circumstances) -> Finding:
     setting = rules[found.cause.rule]
-    wanted = setting.action.at_most(_most(rules, at))
+    wanted = setting.action.at_most(_most(rules, at)).at_most(found.most)
     doubt = found.doubt or _unmounted(found, judged)
     action = wanted if not doubt else wanted.at_most(Action.WARN)
     exempt = rules.exempt

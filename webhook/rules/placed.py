@@ -45,7 +45,8 @@ def on_its_nodes(judged: Judged) -> Judged:
     if eligible is None or not matters(judged.use, outcome):
         return judged
     presence = presence_of(judged.use, eligible)
-    return replace(judged, outcome=with_presence(judged.use, outcome, presence), presence=presence)
+    outcome = with_presence(judged.use, outcome, presence, kept_back=judged.kept_back is True)
+    return replace(judged, outcome=outcome, presence=presence)
 
 
 # -- platforms -----------------------------------------------------------------------------

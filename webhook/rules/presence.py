@@ -20,7 +20,7 @@ def matters(use: ImageUse, outcome: Outcome) -> bool:
     """Tell whether the nodes have to be looked at: only where they can change the outcome."""
     if not isinstance(use.reference, Reference) or use.pull_policy is PullPolicy.ALWAYS:
         return False
-    if use.pull_policy is PullPolicy.NEVER:
+    if use.pull_policy is PullPolicy.NEVER or (outcome.pull is Pull.OK and outcome.unserved):
         return True
     fails = outcome.pull is Pull.FAILS and outcome.cause is not None
     return fails and outcome.cause is not None and outcome.cause.rule is not Rule.INVALID_REFERENCE
@@ -33,12 +33,21 @@ def presence_of(use: ImageUse, eligible: Eligible | Unreadable) -> Presence:
     return Presence(eligible.holding(str(use.reference)), eligible.full_lists)
 
 
-def with_presence(use: ImageUse, outcome: Outcome, presence: Presence) -> Outcome:
-    """Return the outcome as it is once the nodes were looked at."""
+def with_presence(
+    use: ImageUse, outcome: Outcome, presence: Presence, *, kept_back: bool = False
+) -> Outcome:
+    """Return the outcome as it is once the nodes were looked at.
+
+    ``kept_back``: they hold the image and may keep it from this pod.
+    """
+    if outcome.pull is Pull.OK:
+        return outcome
     if presence.unreadable is not None:
         return outcome.unknown(presence.unreadable.cause, presence.unreadable.why)
     if not presence.held_by:
         return outcome
     if use.pull_policy is PullPolicy.NEVER:
+        if kept_back:
+            return outcome
         return Outcome(Pull.UNKNOWN, detail="some nodes hold it, and others are not asked to pull")
     return replace(outcome, pull=Pull.UNKNOWN)

@@ -7,6 +7,7 @@ finding then warns whatever a policy wants.
 from collections.abc import Iterator, Sequence
 
 from webhook.cluster.view import Absent
+from webhook.policy.action import Action
 from webhook.registry.outcome import NETWORK_RULES, Cause, Pull, Rule
 from webhook.registry.settings import Vantage
 from webhook.rules.facts import Found, Judged
@@ -18,12 +19,16 @@ _NEVER_PROVEN = {
     Rule.NEVER_PULLED: "a node may have the image already",
 }
 
+KEPT_BACK = "the nodes hold it, and start it here too unless another pod's login pulled it"
+
 
 def findings(judged: Judged) -> Iterator[Found]:
     """Yield the finding that the outcome is, if it is one."""
     outcome = judged.outcome
     if outcome.cause is not None:
-        yield Found(outcome.cause, doubt(judged, outcome.cause))
+        # What every node holds is not pulled: that it could not be is for the audit to tell.
+        most = Action.AUDIT if judged.kept_back is False else Action.DENY
+        yield Found(outcome.cause, doubt(judged, outcome.cause), most=most)
     elif outcome.unserved:
         # A single manifest is pulled whatever it was built for, and then cannot run.
         none = len(outcome.unserved) == len(outcome.judged_for)
@@ -37,7 +42,7 @@ def doubt(judged: Judged, cause: Cause) -> str:
     if cause.rule in _NEVER_PROVEN:
         return _NEVER_PROVEN[cause.rule]
     if judged.presence.held_by:
-        return f'node "{judged.presence.held_by[0]}" holds the image already'
+        return _held(judged)
     if cause.rule in NETWORK_RULES:
         at_node = judged.pod.settings.vantage is Vantage.NODE
         return "" if at_node else "the nodes may see the network differently"
@@ -54,6 +59,12 @@ def doubt(judged: Judged, cause: Cause) -> str:
     if cause.rule in (Rule.IMAGE_NOT_FOUND, Rule.PULL_DENIED):
         return _registry_doubt(judged)
     return ""
+
+
+def _held(judged: Judged) -> str:
+    if judged.kept_back:
+        return KEPT_BACK
+    return f'node "{judged.presence.held_by[0]}" holds the image already'
 
 
 def _registry_doubt(judged: Judged) -> str:
