@@ -42,7 +42,7 @@ class Outfit:
 
     `pause` is the image of sandboxes. `config_json` is the kubelet's own docker
     configuration; `providers` the text of its CredentialProviderConfig, whose
-    programs are in `programs`.
+    programs are in `programs`. `opens` are the hosts that these give a good login for.
     """
 
     certs: Path
@@ -51,6 +51,7 @@ class Outfit:
     config_json: str | None = None
     providers: str | None = None
     programs: Path | None = None
+    opens: frozenset[str] = frozenset()
 
 
 class Runtime:

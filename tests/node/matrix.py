@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.node.objects import Use
-from tests.node.review import Found
+from tests.node.review import Found, of_image
 from tests.node.stage import Row
-from tests.node.truth import FAILED, NO_WORD, RAN, Done
+from tests.node.truth import FAILED, NO_WORD, PULLED, RAN, Done
 
 # Of what ran, so much may be warned of.
 WARNED_AT_MOST = 0.02
@@ -21,18 +21,26 @@ MANIFESTS = 150
 
 # A warning of these says nothing of whether the pull goes through.
 _APART = {"mutable-tag"}
+# How long each waits for a silent registry is its own.
+_PATIENCE = {"deadline", "timeout"}
 _APART_CAUSES = {"secret-not-found", "secret-in-other-namespace"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One image: what became of it, and what was said of it. `said` is None where nobody asked."""
+    """One image: what became of it, and what was said of it. `said` is None where nobody asked.
+
+    `pull` and `checked` are the words of the command that checks manifests, which is asked
+    of the last step alone.
+    """
 
     row: Row
     use: Use
     truth: Done
     said: tuple[Found, ...] | None
     verdict: str
+    pull: str | None = None
+    checked: tuple[Found, ...] = ()
 
     @property
     def name(self) -> str:
@@ -83,6 +91,30 @@ class Cell:
         )
 
     @property
+    def is_checked_wrong(self) -> bool:
+        """Tell whether the command's `pull` says the contrary of what became of it."""
+        if self.truth.by_records is not None:
+            return False
+        if self.truth.verdict == FAILED:
+            return self.pull == "ok" and not any(one.action == "warn" for one in self.checked)
+        ran = self.truth.verdict in (RAN, PULLED)
+        return ran and (self.pull == "fails" or self._denied_in_vain)
+
+    @property
+    def _denied_in_vain(self) -> bool:
+        denied = any(one.action == "deny" for one in self.checked)
+        return denied and self.truth.verdict == RAN
+
+    @property
+    def doors_differ(self) -> bool:
+        """Tell whether the webhook and the command find different things of the same image."""
+        if self.said is None or self.pull is None:
+            return False
+        if any(one.cause in _PATIENCE for one in (*self.said, *self.checked)):
+            return False
+        return _as_set(self.said) != _as_set(self.checked)
+
+    @property
     def is_wrong_by_records(self) -> bool:
         due = self.truth.by_records
         return due is not None and due != any(o.cause not in _APART_CAUSES for o in self.told)
@@ -113,7 +145,16 @@ class Matrix:
                 reviewed = other.reviewed if other is not None else None
                 said = reviewed.of(use.field) if reviewed is not None and reviewed.verdict else None
                 verdict = reviewed.verdict if reviewed is not None else ""
-                yield Cell(row, use, row.done[use.field], said, verdict)
+                checked = other.checked if other is not None else None
+                yield Cell(
+                    row,
+                    use,
+                    row.done[use.field],
+                    said,
+                    verdict,
+                    checked.pulls.get(use.field) if checked is not None else None,
+                    of_image(checked.findings, use.field) if checked is not None else (),
+                )
 
     @property
     def objects(self) -> int:
@@ -134,6 +175,12 @@ class Matrix:
                 cell.is_wrong_by_records for cell in ran + failed
             ),
             "were never reviewed": sum(cell.said is None for cell in ran + failed),
+            "were checked from manifests and told the contrary": sum(
+                cell.is_checked_wrong for cell in self.cells
+            ),
+            "were told otherwise by the webhook than by check": sum(
+                cell.doors_differ for cell in self.cells
+            ),
             "came to nothing that is known": sum(_odd(cell) for cell in self.cells),
         }
         found = [f"{count} images {what}" for what, count in bars.items() if count]
@@ -152,7 +199,12 @@ class Matrix:
                 yield f"  {cell.name}: {cell.use.image} [{cell.use.policy}]"
                 yield f"    really {cell.real} ({cell.truth.reason}): {cell.truth.message[:300]}"
                 told = ", ".join(f"{one.action} {one.cause}" for one in cell.told) or "nothing"
+                checked = (
+                    ", ".join(f"{one.action} {one.cause}" for one in cell.checked) or "nothing"
+                )
                 yield f"    said {told} (verdict {cell.verdict or 'none'})"
+                if cell.pull is not None:
+                    yield f"    check said {cell.pull}: {checked}"
 
     def _table(self) -> Iterator[str]:
         counts: Counter[tuple[str, str, str]] = Counter(
@@ -172,7 +224,17 @@ def _odd(cell: Cell) -> bool:
     return cell.truth.verdict == NO_WORD
 
 
+def _listed(findings: Sequence[Found]) -> str:
+    return ", ".join(f"{one.action} {one.cause}" for one in findings) or "nothing"
+
+
+def _as_set(findings: Sequence[Found]) -> set[tuple[str, str, str]]:
+    return {(one.cause, one.action, one.field) for one in findings}
+
+
 def _wrong(cell: Cell) -> bool:
+    if cell.is_checked_wrong or cell.doors_differ:
+        return True
     if cell.truth.by_records is not None:
         return cell.is_wrong_by_records or (cell.truth.verdict == RAN and cell.answer == "denied")
     if cell.truth.verdict == FAILED:
@@ -197,6 +259,7 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "findings": [dataclasses.asdict(f) for f in row.reviewed.findings]
             if row.reviewed
             else None,
+            "checked": dataclasses.asdict(row.checked) if row.checked else None,
             "images": [
                 {
                     "field": use.field,

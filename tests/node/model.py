@@ -68,6 +68,8 @@ class Node(Strict):
     # Of a CredentialProviderConfig; each program is a script by name.
     providers: list[dict[str, Any]] = []
     programs: dict[str, str] = {}
+    # The hosts that all this gives a login for that is good.
+    opens: list[str] = []
 
 
 class World(Strict):

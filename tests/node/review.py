@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,14 @@ class Reviewed:
     findings: tuple[Found, ...]
 
     def of(self, field: str) -> tuple[Found, ...]:
-        """Return what was found of one image, what is found of all of them included."""
-        mine = [one for one in self.findings if one.field == field]
-        shared = [one for one in self.findings if not _is_of_an_image(one.field)]
-        return (*mine, *shared)
+        return of_image(self.findings, field)
+
+
+def of_image(findings: Sequence[Found], field: str) -> tuple[Found, ...]:
+    """Return what was found of one image, what is found of all of them included."""
+    mine = [one for one in findings if one.field == field]
+    shared = [one for one in findings if not _is_of_an_image(one.field)]
+    return (*mine, *shared)
 
 
 def _is_of_an_image(field: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,12 +16,12 @@ from tests.differential.plot import Plot, Surveyor
 from tests.differential.registries import Distributions
 from tests.differential.runtimes import Puller
 from tests.differential.space import furnish
-from tests.e2e.harness import Cluster
 from tests.e2e.harness.webhook import Webhook
+from tests.node.checked import Check
 from tests.node.corpus import filled
 from tests.node.machine import Outfit
 from tests.node.model import Case, World
-from tests.node.stage import Laid, Row, Stage
+from tests.node.stage import Doors, Laid, Row, Stage
 from tests.node.traces import hide_folders
 
 DEFAULT_POLICY = Path(__file__).parents[2] / "policies" / "default.yaml"
@@ -69,6 +70,7 @@ class Run:
             config_json=json.dumps(docker_config) if docker_config is not None else None,
             providers=_providers(node["providers"]) if node["providers"] else None,
             programs=programs if node["programs"] else None,
+            opens=frozenset(node["opens"]),
         )
 
     def off(self) -> list[Row]:
@@ -88,7 +90,7 @@ class Run:
                 self._laid,
                 puller=self._puller,
                 lab=self._lab,
-                serve=self._served if served else None,
+                doors=self._doors() if served else None,
             ) as stage,
         ):
             _say(f"webhook {name}: the node is ready after {time.monotonic() - began:.0f} s")
@@ -98,14 +100,20 @@ class Run:
         _say(f"webhook {name}: {len(rows)} objects in {time.monotonic() - began:.0f} s")
         return rows
 
-    def _served(self, cluster: Cluster) -> Webhook:
+    def _doors(self) -> Doors:
         policy = self._folder / "registries.yaml"
         policy.write_text(json.dumps(self._registry_config()), encoding="utf-8")
-        return Webhook(
-            cluster,
-            [DEFAULT_POLICY, policy],
-            options=["--hosts-dir", str(self._lab.certs)],
-            env=self._identities.environment,
+        policies = [DEFAULT_POLICY, policy]
+        options = ["--hosts-dir", str(self._lab.certs)]
+        environment = self._identities.environment
+        named = [word for path in policies for word in ("--policy", str(path))]
+        return Doors(
+            lambda cluster: Webhook(cluster, policies, options=options, env=environment),
+            Check(
+                self._folder / "check",
+                [*named, *options, "--timeout", "60"],
+                {**os.environ, **environment},
+            ),
         )
 
     def _registry_config(self) -> dict[str, Any]:

@@ -16,20 +16,28 @@ import httpx
 from tests.differential.lab import Lab
 from tests.differential.plot import Plot
 from tests.differential.runtimes import Puller
+from tests.differential.verdict import right_causes
 from tests.e2e.harness import Cluster
 from tests.e2e.harness.pki import client_context
 from tests.e2e.harness.webhook import Webhook
+from tests.node.checked import Check, Checked
 from tests.node.machine import Kubelet, Outfit, Runtime
 from tests.node.model import Case
 from tests.node.objects import COLLECTIONS, DEBUG, Sent, Use, is_volume, known_as, pull_policy, sent
 from tests.node.review import APPLIER, Reviewed, Reviews
-from tests.node.truth import REFUSED, Done, Seen, done, settled
+from tests.node.truth import RAN, REFUSED, Done, Seen, done, settled
 from tests.node.watch import Pod, Watch
 
 _WORKERS = 8
 # Cases under way; with more, containers take longer to start than anybody waits.
 _AT_ONCE = 24
 _SECOND_LOOK = 2.0
+# Within which a kubelet tells of its images.
+_TOLD_OF = 60
+# What the registry says to somebody who may not pull without a login.
+_REFUSALS = frozenset(
+    {"credentials-missing", "denied-or-missing", "permission-denied", "credentials-rejected"}
+)
 # Reviews under way: on two processors more would wait for each other, not for registries.
 _REVIEWED_AT_ONCE = 4
 
@@ -49,12 +57,14 @@ class Row:
     case: str
     step: int
     sent: Sent
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     status: int = 0
     message: str = ""
     warnings: tuple[str, ...] = ()
     audit_id: str = ""
     seconds: float = 0.0
     reviewed: Reviewed | None = None
+    checked: Checked | None = None
     done: dict[str, Done] = field(default_factory=dict)
 
     @property
@@ -62,8 +72,26 @@ class Row:
         return self.case, self.step, self.sent.kind, self.sent.name
 
 
+def _known_to_the_node(rows: Iterable[Row]) -> list[str]:
+    """Return the images that are on the node now."""
+    return [
+        use.image
+        for row in rows
+        for use in row.sent.uses
+        if use.field in row.done and row.done[use.field].verdict == RAN
+    ]
+
+
+@dataclass(frozen=True)
+class Doors:
+    """How we are asked: the webhook, and the command that checks the same objects."""
+
+    webhook: Callable[[Cluster], Webhook]
+    check: Check
+
+
 class Stage:
-    """A control plane and its one node, fresh; `serve` is what makes the webhook, if any."""
+    """A control plane and its one node, fresh; `doors` are what is asked, if anything."""
 
     def __init__(
         self,
@@ -73,14 +101,14 @@ class Stage:
         *,
         puller: Puller,
         lab: Lab,
-        serve: Callable[[Cluster], Webhook] | None,
+        doors: Doors | None,
     ) -> None:
         self._folder = folder
         self._outfit = outfit
         self._laid = laid
         self._puller = puller
         self._lab = lab
-        self._serve = serve
+        self._doors = doors
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -123,8 +151,8 @@ class Stage:
         )
         stack.callback(self.kubelet.stop)
         self.webhook = None
-        if self._serve is not None:
-            self.webhook = stack.enter_context(self._serve(self.cluster))
+        if self._doors is not None:
+            self.webhook = stack.enter_context(self._doors.webhook(self.cluster))
         self._watch = Watch(self.cluster)
 
     def _preload(self) -> None:
@@ -157,23 +185,45 @@ class Stage:
                 if (step := number - rounds + len(one.case.in_steps)) >= 0
             ]
             if number > 0:
-                self._renew_kubelet()
+                self._renew_kubelet(_known_to_the_node(rows))
             self._present = self._images()
-            rows += self._round(now, last=number + 1 == rounds)
+            last = number + 1 == rounds
+            if last and self._doors is not None:
+                self._doors.check.see(self.cluster.get)
+            rows += self._round(now, last=last)
+        if self._doors is not None:
+            self._checked(self._doors.check, rows)
+        rows = [row for row in rows if row.sent.uses]
         reviews = self._reviews.all()
         for row in rows:
             row.reviewed = reviews.get(row.audit_id)
         return rows
 
-    def _renew_kubelet(self) -> None:
+    def _checked(self, check: Check, rows: Sequence[Row]) -> None:
+        """Ask the command about all that was applied last, with what there was before that."""
+        last = {one.case.id: len(one.case.in_steps) - 1 for one in self._laid}
+        asked = [row for row in rows if row.step == last[row.case]]
+        check.objects += [row.manifest for row in asked]
+        said = check.run()
+        for row in asked:
+            kind = "Pod" if row.sent.kind == DEBUG else row.sent.kind
+            row.checked = said.get((row.case, kind, row.sent.name))
+
+    def _renew_kubelet(self, pulled: Sequence[str]) -> None:
         """Make the node tell of its images: a running kubelet does so half a minute late.
 
         What it knows of who pulled them outlives it.
         """
         self.kubelet.stop()
         self.kubelet.start()
-        images = len(self.kubelet.status().get("images", []))
-        self.kubelet.wait_until_told_of(images + 1, timeout=6)
+        end = time.monotonic() + _TOLD_OF
+        while time.monotonic() < end:
+            told = self._images()
+            if all(known_as(image) & told for image in pulled):
+                return
+            time.sleep(0.5)
+        missing = [image for image in pulled if not known_as(image) & self._images()]
+        raise AssertionError(f"the node does not tell of {missing}")
 
     def _images(self) -> frozenset[str]:
         told = self.kubelet.status().get("images", [])
@@ -210,7 +260,7 @@ class Stage:
         reviewed = last and self.webhook is not None
         with ThreadPoolExecutor(_REVIEWED_AT_ONCE if reviewed else _AT_ONCE) as pool:
             found = list(pool.map(lambda one: self._step(*one), ordered))
-        return [row for rows in found for row in rows if row.sent.uses]
+        return [row for rows in found for row in rows]
 
     def _step(self, laid: Laid, step: int) -> list[Row]:
         objects = laid.case.in_steps[step]
@@ -252,10 +302,11 @@ class Stage:
         self.api.request("DELETE", f"/api/v1/{namespace}/pods", json=given)
 
     def _apply(self, one: Laid, step: int, object_: Sent) -> Row:
-        row = Row(one.case.id, step, object_)
+        row = Row(one.case.id, step, object_, manifest=object_.body)
         began = time.monotonic()
         if object_.kind == DEBUG:
-            answer = self._debug(object_)
+            row.manifest = self._debugged(object_)
+            answer = self.api.put(object_.path, json=row.manifest)
         else:
             answer = self.api.post(object_.path, json=object_.body)
         row.seconds = time.monotonic() - began
@@ -266,10 +317,10 @@ class Stage:
             row.message = answer.json().get("message", answer.text)
         return row
 
-    def _debug(self, object_: Sent) -> httpx.Response:
-        pod = self.api.get(object_.path.removesuffix("/ephemeralcontainers")).json()
+    def _debugged(self, object_: Sent) -> dict[str, Any]:
+        pod: dict[str, Any] = self.api.get(object_.path.removesuffix("/ephemeralcontainers")).json()
         pod.setdefault("spec", {}).setdefault("ephemeralContainers", []).append(object_.body)
-        return self.api.put(object_.path, json=pod)
+        return pod
 
     def _pods(self, row: Row, seen: Mapping[str, list[Pod]]) -> list[Seen]:
         wanted = row.sent.name
@@ -297,13 +348,16 @@ class Stage:
 
     def _is_warning_due(self, laid: Laid, use: Use, secrets: Sequence[str]) -> bool:
         """Ask the real parts whether anybody may pull it, and whether a credential matches."""
+        if use.image.partition("/")[0] in self._outfit.opens:
+            return False  # the node pulls it itself, and shares what it pulls so with every pod
         held = {one.name: one for one in laid.plot.secrets if one.data is not None}
         mine = [held[name].as_json() for name in secrets if name in held]
         name = f"records {laid.case.id} {use.field} {time.monotonic()}"
         endpoint = self.runtime.endpoint
         anonymous = self._puller.pull_image(name, use.image, endpoint, [], keep=True)
         own = self._puller.pull_image(f"{name} own", use.image, endpoint, mine, keep=True)
-        return anonymous.pull != "ok" and own.matched == 0
+        refused = anonymous.pull != "ok" and right_causes(anonymous, None) & _REFUSALS
+        return bool(refused) and own.matched == 0
 
     def _many(self, work: Callable[[Laid], None], laid: Iterable[Laid]) -> None:
         with ThreadPoolExecutor(_WORKERS) as pool:

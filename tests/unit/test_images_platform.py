@@ -12,6 +12,7 @@ from webhook.images.platform import (
     chooser,
     fetched,
     matches,
+    may_run,
     normalised,
     parse,
     shown,
@@ -188,3 +189,30 @@ def test_what_no_platform_is_called_is_not_repeated(text: str) -> None:
 def test_normalising_twice_changes_nothing(platform: Platform) -> None:
     once = normalised(platform)
     assert normalised(once) == once
+
+
+@pytest.mark.parametrize(
+    ("node", "built_for", "runs"),
+    [
+        ("linux/amd64", Platform("linux", "amd64"), True),
+        ("linux/amd64", Platform("linux", "amd64", "v3"), True),
+        ("linux/amd64", Platform("linux", "x86_64"), True),
+        ("linux/amd64", Platform("linux", "386"), True),
+        ("linux/amd64", Platform("", "amd64"), True),
+        ("linux/amd64", Platform("", ""), True),
+        ("linux/amd64", Platform("linux", ""), True),
+        ("linux/amd64", Platform("linux", "arm64"), False),
+        ("linux/amd64", Platform("windows", "amd64"), False),
+        ("linux/arm64", Platform("linux", "arm64", "v9"), True),
+        ("linux/arm64", Platform("linux", "arm", "v6"), True),
+        ("linux/arm/v7", Platform("linux", "arm", "v8"), True),
+        ("linux/arm/v7", Platform("linux", "arm64"), False),
+        ("windows(10.0.20348)/amd64", Platform("windows", "amd64", "", "10.0.26100"), False),
+        ("windows(10.0.20348)/amd64", Platform("windows", "amd64"), True),
+    ],
+)
+def test_what_was_pulled_runs_where_the_processor_is_not_known_to_be_another(
+    node: str, built_for: Platform, *, runs: bool
+) -> None:
+    """An image of another architecture pulls: exec format error at start."""
+    assert may_run(_platform(node), built_for) is runs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.review_kit import FakeAsker, FakeView, Held, no_policies, workload
+from tests.unit.review_kit import FakeAsker, FakeView, Held, no_policies, use_of, workload
 from webhook.cluster.nodes import Nodes, node_of
 from webhook.cluster.view import ServiceAccount, Unreadable
 from webhook.credentials.keyring import Credential
@@ -15,6 +15,7 @@ from webhook.credentials.node import NodeCause, Undecided
 from webhook.deadline import Deadline
 from webhook.images.placement import Placement
 from webhook.images.platform import Platform
+from webhook.images.workloads import Place
 from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.settings import RegistrySettings
@@ -147,6 +148,15 @@ def test_a_single_manifest_of_another_architecture_pulls_and_is_found_beside() -
     asked = judge(node("a"), outcome=foreign)
     assert asked.outcome.pull is Pull.OK
     assert asked.causes == {Cause.PLATFORM_NONE: Action.DENY}
+
+
+def test_a_volume_is_mounted_whatever_its_image_was_built_for() -> None:
+    foreign = replace(NONE, pull=Pull.OK, cause=None)
+    volume = workload(use_of(APP, place=Place.VOLUME))
+    assert judge(node("a"), outcome=foreign, subject=volume).causes == {}
+    assert judge(node("a"), outcome=NONE, subject=volume).causes == {
+        Cause.PLATFORM_NONE: Action.DENY
+    }
 
 
 def test_a_virtual_node_leaves_the_platform_undecided() -> None:

@@ -103,6 +103,18 @@ def matches(node: Platform, offered: Platform) -> bool:
     return chooser(node).matches(offered)
 
 
+def may_run(node: Platform, built_for: Platform) -> bool:
+    """Tell whether a program of what a config declares may run on ``node``, once it is there.
+
+    Nothing compares the two after a pull: what counts is the processor. A config that
+    declares no architecture says nothing, and of a node's variant nothing is known.
+    """
+    if not built_for.architecture:
+        return True
+    plain = replace(built_for, variant="", os_features=())
+    return matches(node, plain) or matches(node, replace(plain, variant=built_for.variant))
+
+
 def fetched(node: Platform, offered: Platform) -> bool:
     """Tell whether ``node`` fetches ``offered`` of an index (``Ordered(DefaultSpec())``)."""
     return fetcher(node).matches(offered)

@@ -6,7 +6,7 @@ as far as the depth asks; what was fetched for one platform serves the others.
 
 from dataclasses import replace
 
-from webhook.images.platform import Platform, matches
+from webhook.images.platform import Platform, matches, may_run
 from webhook.registry.attempt import Attempt
 from webhook.registry.fetch import Fetcher
 from webhook.registry.manifest import IMAGE_TYPES, holds, read_document
@@ -55,7 +55,7 @@ class Serving:
             built_for = walked.platform or built_for
             if unusable is not None:
                 refused.append(platform)
-            elif walked.platform is not None and not matches(platform, walked.platform):
+            elif walked.platform is not None and not may_run(platform, walked.platform):
                 foreign.append(platform)
         return self._told(body, refused, foreign, built_for)
 
@@ -68,7 +68,7 @@ class Serving:
     ) -> Outcome:
         document = read_document(body, self._root.media_type)
         offered = document.platforms if isinstance(document, ImageIndex) else None
-        if offered is None and built_for is not None:
+        if offered is None and built_for is not None and built_for.architecture:
             offered = (str(built_for),)
         good = replace(
             self._attempt.fails(None),

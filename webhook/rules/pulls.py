@@ -7,6 +7,7 @@ finding then warns whatever a policy wants.
 from collections.abc import Iterator, Sequence
 
 from webhook.cluster.view import Absent
+from webhook.images.workloads import Place
 from webhook.policy.action import Action
 from webhook.registry.outcome import NETWORK_RULES, Cause, Pull, Rule
 from webhook.registry.settings import Vantage
@@ -29,8 +30,9 @@ def findings(judged: Judged) -> Iterator[Found]:
         # What every node holds is not pulled: that it could not be is for the audit to tell.
         most = Action.AUDIT if judged.kept_back is False else Action.DENY
         yield Found(outcome.cause, doubt(judged, outcome.cause), most=most)
-    elif outcome.unserved:
-        # A single manifest is pulled whatever it was built for, and then cannot run.
+    elif outcome.unserved and judged.use.place is not Place.VOLUME:
+        # A single manifest is pulled whatever it was built for, and then cannot run; a volume
+        # need not.
         none = len(outcome.unserved) == len(outcome.judged_for)
         cause = Cause.PLATFORM_NONE if none else Cause.PLATFORM_SOME
         yield Found(cause, doubt(judged, cause))
