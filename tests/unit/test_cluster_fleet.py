@@ -13,9 +13,12 @@ from webhook.cluster.nodes import Fleet, Nodes
 from webhook.cluster.scheduling import ANYWHERE, Eligible, eligible, machines, placement_of
 from webhook.images.platform import Platform
 
+CROWDED = "w:1 w:2 w:3 w:4 w:5"
+"""The names of one image, as many as a node tells."""
+
 
 def manifest(name: str, *images: str, **labels: str) -> dict[str, Any]:
-    listed = [{"names": [image]} for image in images]
+    listed = [{"names": image.split()} for image in images]
     return {"metadata": {"name": name, "labels": labels}, "status": {"images": listed}}
 
 
@@ -46,7 +49,7 @@ def test_what_changes_nothing_makes_no_new_snapshot() -> None:
 CHANGES = st.lists(
     st.tuples(
         st.sampled_from("abcde"),
-        st.none() | st.frozensets(st.sampled_from(["x:1", "y:1", "z:1"])),
+        st.none() | st.frozensets(st.sampled_from(["x:1", "y:1", "z:1", CROWDED])),
         st.booleans(),
     ),
     max_size=12,
@@ -71,7 +74,7 @@ def test_any_changes_lead_to_what_a_new_list_would(changes: list[Any]) -> None:
         expected = Nodes(map(node_of, then.values()))
         assert set(found.nodes) == set(expected.nodes)
         assert len(found) == len(then)
-        for image in ("x:1", "y:1", "z:1"):
+        for image in ("x:1", "y:1", "z:1", "w:1", "w"):
             assert set(found.holding(image)) == set(expected.holding(image))
             every = eligible(found, ANYWHERE)
             assert set(every.holding(image)) == set(expected.holding(image))

@@ -47,6 +47,43 @@ def test_at_fifty_entries_it_is_judged_absent_and_that_is_told() -> None:
     assert with_presence(HELD, GONE, presence) is GONE
 
 
+DIGEST = "@sha256:" + "1" * 64
+FOUR_OTHERS = [f"ghcr.io/acme/app:{n}" for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("names", "written", "pull"),
+    [
+        ([f"ghcr.io/acme/app{DIGEST}", *FOUR_OTHERS], APP, Pull.UNKNOWN),
+        ([f"ghcr.io/acme/app{DIGEST}", *FOUR_OTHERS[:3]], APP, Pull.FAILS),
+        ([f"ghcr.io/acme/app{DIGEST}", *FOUR_OTHERS], "ghcr.io/acme/other:1.2", Pull.FAILS),
+        (
+            [f"ghcr.io/acme/app{DIGEST}", *FOUR_OTHERS],
+            "ghcr.io/acme/app@sha256:" + "2" * 64,
+            Pull.FAILS,
+        ),
+        ([f"localhost:5000/a{DIGEST}", *FOUR_OTHERS], "localhost:5000/a:1", Pull.UNKNOWN),
+    ],
+)
+def test_of_an_image_five_names_are_listed_and_others_may_be_there(
+    names: list[str], written: str, pull: Pull
+) -> None:
+    """``MaxNamesPerImageInNodeStatus``: RepoDigests, then RepoTags, cut at five."""
+    use = use_of(written, policy=PullPolicy.IF_NOT_PRESENT)
+    held = nodes({"metadata": {"name": "a"}, "status": {"images": [{"names": names}]}})
+    presence = presence_of(use, held)
+    assert presence.held_by == ()
+    assert with_presence(use, GONE, presence).pull is pull
+    never = Outcome(Pull.UNKNOWN, Cause.NEVER_PULLED)
+    assert with_presence(use_of(written, policy=PullPolicy.NEVER), never, presence) is never
+
+
+def test_five_digests_hide_whole_repositories_and_make_a_list_a_full_one() -> None:
+    names = [f"r{n}.io/a{DIGEST}" for n in range(5)]
+    held = nodes({"metadata": {"name": "a"}, "status": {"images": [{"names": names}]}})
+    assert presence_of(HELD, held).full_lists == 1
+
+
 def test_nodes_that_cannot_be_read_leave_a_failure_undecided() -> None:
     unreadable = Unreadable(Cause.CLUSTER_UNAVAILABLE, "pullproof may not list nodes")
     outcome = with_presence(HELD, GONE, presence_of(HELD, unreadable))

@@ -11,6 +11,9 @@ from webhook.images.platform import Platform
 
 IMAGE_LIST_CAP = 50
 """Images that a kubelet lists at most by default; a full list proves no absence."""
+NAME_LIST_CAP = 5
+"""Names of one image that a kubelet lists at most, digests first, whatever its settings
+(``MaxNamesPerImageInNodeStatus``): others of the same bytes are left out."""
 OS_LABEL = "kubernetes.io/os"
 ARCH_LABEL = "kubernetes.io/arch"
 WINDOWS_BUILD_LABEL = "node.kubernetes.io/windows-build"
@@ -139,8 +142,9 @@ class Labels(Mapping[str, str]):
 class Node:
     """One node: ``names`` are those of its ``status.images``, ``listed`` how many it lists.
 
-    ``ephemeral_storage`` is what pods may take of its disk, in bytes; None where it
-    does not say.
+    ``cut`` are the repositories of images that it may have more names of than it lists;
+    ``has_hidden_repositories``: also of other repositories. ``ephemeral_storage`` is what
+    pods may take of its disk, in bytes; None where it does not say.
     """
 
     name: str
@@ -149,6 +153,13 @@ class Node:
     ephemeral_storage: int | None
     names: tuple[str, ...]
     listed: int
+    cut: tuple[str, ...] = ()
+    has_hidden_repositories: bool = False
+
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """Return what to find it by: names, and repositories of which it may hold more."""
+        return self.names + self.cut if self.cut else self.names
 
     @property
     def images(self) -> frozenset[str]:
@@ -158,7 +169,7 @@ class Node:
     @property
     def list_is_full(self) -> bool:
         """Tell whether it may hold more images than it lists."""
-        return self.listed >= IMAGE_LIST_CAP
+        return self.listed >= IMAGE_LIST_CAP or self.has_hidden_repositories
 
     def schedules_as(self, other: "Node") -> bool:
         """Tell whether only the images differ."""
@@ -203,7 +214,7 @@ class Pool:
         self._shared, self._places = {}, {}
         for node in nodes:
             self._places[tuple(node.labels.places)] = node.labels.places
-            for value in (node.name, *node.names, *node.labels.row):
+            for value in (node.name, *node.known_by, *node.labels.row):
                 self.share(value)
             self.share(node.profile)
             self.share(node.ephemeral_storage)
@@ -221,7 +232,9 @@ def node_of(manifest: Mapping[str, Any], pool: Pool | None = None) -> Node:
         if isinstance(key, str) and isinstance(value, str)
     }
     images = _items(status.get("images"))
-    names = dict.fromkeys(name for image in images for name in _strings(image.get("names")))
+    names = dict.fromkeys(name for image in images for name in _names(image))
+    crowded = [told for image in images if len(told := _names(image)) >= NAME_LIST_CAP]
+    cut = dict.fromkeys(_repository(name) for told in crowded for name in told)
     taints = tuple(_taints(spec.get("taints")))
     info = _mapping(status.get("nodeInfo"))
     profile = Profile(
@@ -238,7 +251,22 @@ def node_of(manifest: Mapping[str, Any], pool: Pool | None = None) -> Node:
         ephemeral_storage=pool.share(bytes_of(_mapping(status.get("allocatable")).get(STORAGE))),
         names=tuple(map(pool.share, names)),
         listed=len(images),
+        cut=tuple(map(pool.share, cut)),
+        has_hidden_repositories=any(all("@" in name for name in told) for told in crowded),
     )
+
+
+def _names(image: Mapping[str, Any]) -> Sequence[str]:
+    return list(_strings(image.get("names")))
+
+
+def _repository(name: str) -> str:
+    """Return what stands before the digest or tag of a name that a node lists."""
+    bare, at, _ = name.partition("@")
+    if at:
+        return bare
+    path, colon, tag = bare.rpartition(":")
+    return path if colon and "/" not in tag else bare
 
 
 def bytes_of(quantity: Any) -> int | None:

@@ -5,7 +5,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
-from webhook.cluster.node import ARCH_LABEL, IMAGE_LIST_CAP, OS_LABEL, Node, Pool, node_of
+from webhook.cluster.node import (
+    ARCH_LABEL,
+    IMAGE_LIST_CAP,
+    NAME_LIST_CAP,
+    OS_LABEL,
+    Node,
+    Pool,
+    node_of,
+)
 from webhook.cluster.selection import SchedulingIndex, mask_of
 
 __all__ = ["IMAGE_LIST_CAP", "Fleet", "Node", "Nodes", "node_of"]
@@ -62,7 +70,10 @@ class Nodes:
         return self._full.bit_count()
 
     def holders(self, name: str) -> Collection[int]:
-        """Return the slots of the nodes whose list names an image."""
+        """Return the slots of the nodes whose list names an image.
+
+        For a repository: of those that may hold more of it than they list.
+        """
         return self._holders.get(name, ())
 
     def holding(self, name: str) -> tuple[str, ...]:
@@ -78,7 +89,8 @@ class Nodes:
         found = {}
         if self._full:
             found["full"] = (
-                f"{self.full_lists} of {len(self)} nodes list {IMAGE_LIST_CAP} images or more: "
+                f"the lists of {self.full_lists} of {len(self)} nodes are as long as they can be "
+                f"({IMAGE_LIST_CAP} images, {NAME_LIST_CAP} names of each): "
                 "what a full list does not name is judged absent, and that is said"
             )
         nameless = [
@@ -143,14 +155,14 @@ class Fleet:
             slot = self._where[node.name] = self._place()
             self._slots[slot] = node
             self._moved = True
-            self._shift(slot, (), node.names)
+            self._shift(slot, (), node.known_by)
         else:
             before = self._slots[slot]
             if before is None or before == node:
                 return node.name
             self._slots[slot] = node
             self._moved = self._moved or not before.schedules_as(node)
-            self._shift(slot, before.names, node.names)
+            self._shift(slot, before.known_by, node.known_by)
         self._last = None
         if self._pool.is_crowded:
             self._pool.renew(node for node in self._slots if node is not None)
@@ -162,7 +174,7 @@ class Fleet:
         node = self._slots[slot] if slot is not None else None
         if slot is None or node is None:
             return
-        self._shift(slot, node.names, ())
+        self._shift(slot, node.known_by, ())
         self._last = None
         self._slots[slot] = None
         heappush(self._free, slot)
@@ -219,6 +231,6 @@ class Fleet:
 def _holders(slots: Sequence[Node | None]) -> Holders:
     found: dict[str, array[int]] = {}
     for slot, node in enumerate(slots):
-        for name in node.names if node is not None else ():
+        for name in node.known_by if node is not None else ():
             found.setdefault(name, array("I")).append(slot)
     return found

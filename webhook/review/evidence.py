@@ -29,8 +29,8 @@ def _full_lists(subject: Subject) -> str:
     full = subject.judged.presence.full_lists
     if not full or subject.finding.rule is Rule.PULL_SECRET:
         return ""
-    nodes = "1 node lists" if full == 1 else f"{full} nodes list"
-    return f"; {nodes} {IMAGE_LIST_CAP} images, the most it can, and may hold more"
+    nodes = "the list of 1 node is" if full == 1 else f"the lists of {full} nodes are"
+    return f"; {nodes} as long as can be ({IMAGE_LIST_CAP} images), and there may be more"
 
 
 def _evidence(subject: Subject) -> str:

@@ -70,10 +70,13 @@ class PodFacts:
 class Presence:
     """What the nodes say of an image: who lists it, and how many lists are too full to tell.
 
-    ``unreadable`` says why the nodes are not known; nobody looked where all is empty.
+    ``perhaps_by`` are those that list as many names as they can of an image of the same
+    repository. ``unreadable`` says why the nodes are not known; nobody looked where all is
+    empty.
     """
 
     held_by: tuple[str, ...] = ()
+    perhaps_by: tuple[str, ...] = ()
     full_lists: int = 0
     unreadable: Unreadable | None = None
 

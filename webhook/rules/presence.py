@@ -1,9 +1,10 @@
 """What it changes that a node may hold an image already.
 
 Under ``IfNotPresent`` and ``Never`` the kubelet runs what the node holds and asks
-nobody; under ``Always`` presence never counts. A node lists 50 images at most: a
-shorter list that does not name an image is proof that it is not there, a full one
-is judged so too, and that is said.
+nobody; under ``Always`` presence never counts. A node lists 50 images at most, and five
+names of each: a shorter list that does not name an image is proof that it is not there.
+A full one is judged so too, and that is said; where five names of an image of the same
+repository are told, this one may be among those left out.
 """
 
 from dataclasses import replace
@@ -30,7 +31,12 @@ def presence_of(use: ImageUse, eligible: Eligible | Unreadable) -> Presence:
     """Return what the nodes that the pod may run on say of the image of ``use``."""
     if isinstance(eligible, Unreadable):
         return Presence(unreadable=eligible)
-    return Presence(eligible.holding(str(use.reference)), eligible.full_lists)
+    held_by = eligible.holding(str(use.reference))
+    perhaps_by: tuple[str, ...] = ()
+    if not held_by and isinstance(use.reference, Reference) and use.reference.digest is None:
+        # Of the names of an image its digests are listed first: those are not cut here.
+        perhaps_by = eligible.holding(use.reference.name)
+    return Presence(held_by, perhaps_by, eligible.full_lists)
 
 
 def with_presence(
@@ -44,10 +50,9 @@ def with_presence(
         return outcome
     if presence.unreadable is not None:
         return outcome.unknown(presence.unreadable.cause, presence.unreadable.why)
-    if not presence.held_by:
-        return outcome
     if use.pull_policy is PullPolicy.NEVER:
-        if kept_back:
+        if kept_back or not presence.held_by:
             return outcome
         return Outcome(Pull.UNKNOWN, detail="some nodes hold it, and others are not asked to pull")
-    return replace(outcome, pull=Pull.UNKNOWN)
+    held = presence.held_by or presence.perhaps_by
+    return replace(outcome, pull=Pull.UNKNOWN) if held else outcome

@@ -43,8 +43,8 @@ def doubt(judged: Judged, cause: Cause) -> str:
     outcome = judged.outcome
     if cause.rule in _NEVER_PROVEN:
         return _NEVER_PROVEN[cause.rule]
-    if judged.presence.held_by:
-        return _held(judged)
+    if held := _held(judged):
+        return held
     if cause.rule in NETWORK_RULES:
         at_node = judged.pod.settings.vantage is Vantage.NODE
         return "" if at_node else "the nodes may see the network differently"
@@ -64,9 +64,16 @@ def doubt(judged: Judged, cause: Cause) -> str:
 
 
 def _held(judged: Judged) -> str:
-    if judged.kept_back:
-        return KEPT_BACK
-    return f'node "{judged.presence.held_by[0]}" holds the image already'
+    presence = judged.presence
+    if presence.held_by:
+        return (
+            KEPT_BACK
+            if judged.kept_back
+            else f'node "{presence.held_by[0]}" holds the image already'
+        )
+    if presence.perhaps_by:
+        return f'node "{presence.perhaps_by[0]}" may hold it among the names that it does not list'
+    return ""
 
 
 def _registry_doubt(judged: Judged) -> str:
