@@ -31,7 +31,9 @@ from tests.node.watch import Pod, Watch
 _WORKERS = 8
 # Cases under way; with more, containers take longer to start than anybody waits.
 _AT_ONCE = 24
-_SECOND_LOOK = 2.0
+# A program that cannot be run is running for as long as nobody has looked again.
+_SECOND_LOOK = 5.0
+_LOOKED_AT_ONCE = 48
 # Within which a kubelet tells of its images.
 _TOLD_OF = 60
 # What the registry says to somebody who may not pull without a login.
@@ -258,26 +260,31 @@ class Stage:
         # Who may take long begins first.
         ordered = sorted(now, key=lambda one: -one[0].case.patience)
         reviewed = last and self.webhook is not None
-        with ThreadPoolExecutor(_REVIEWED_AT_ONCE if reviewed else _AT_ONCE) as pool:
-            found = list(pool.map(lambda one: self._step(*one), ordered))
-        return [row for rows in found for row in rows]
+        with (
+            ThreadPoolExecutor(_LOOKED_AT_ONCE) as looks,
+            ThreadPoolExecutor(_REVIEWED_AT_ONCE if reviewed else _AT_ONCE) as pool,
+        ):
+            again = pool.map(
+                lambda one: looks.submit(self._looked_again, *self._step(*one)), ordered
+            )
+            return [row for rows in again for row in rows.result()]
 
-    def _step(self, laid: Laid, step: int) -> list[Row]:
+    def _step(self, laid: Laid, step: int) -> tuple[Laid, int, list[Row], float]:
         objects = laid.case.in_steps[step]
         rows = [
             self._apply(laid, step, sent(given, laid.case.id, number))
             for number, given in enumerate(objects)
         ]
-        is_last = step + 1 == len(laid.case.in_steps)
         # Once we are asked, only what later steps build upon has to run.
-        if self.webhook is None or not is_last:
+        if self._runs(laid, step):
             self._await(laid, rows)
-        if is_last:
-            self._clear(laid)
-        return rows
+        return laid, step, rows, time.monotonic()
+
+    def _runs(self, laid: Laid, step: int) -> bool:
+        return self.webhook is None or step + 1 < len(laid.case.in_steps)
 
     def _await(self, laid: Laid, rows: Sequence[Row]) -> None:
-        """Wait until every object has come to something, and note what."""
+        """Wait until every object has come to something."""
         end = time.monotonic() + laid.case.patience
         waiting = [row for row in rows if row.sent.uses and row.status < 300]
         while waiting and time.monotonic() < end:
@@ -286,11 +293,17 @@ class Stage:
             volumes = any(is_volume(use) for row in waiting for use in row.sent.uses)
             seen = self._watch.of_namespace(laid.case.id) if volumes else self._watch.seen()
             waiting = [row for row in waiting if not settled(row.sent.uses, self._pods(row, seen))]
-        # A program that cannot be run is running for as long as nobody has looked again.
-        time.sleep(_SECOND_LOOK)
-        seen = self._watch.of_namespace(laid.case.id)
-        for row in rows:
-            row.done = self._what_became(laid, row, seen)
+
+    def _looked_again(self, laid: Laid, step: int, rows: list[Row], since: float) -> list[Row]:
+        """Note what became of the objects, once a program that cannot be run has ended."""
+        if self._runs(laid, step):
+            time.sleep(max(0.0, since + _SECOND_LOOK - time.monotonic()))
+            seen = self._watch.of_namespace(laid.case.id)
+            for row in rows:
+                row.done = self._what_became(laid, row, seen)
+        if step + 1 == len(laid.case.in_steps):
+            self._clear(laid)
+        return rows
 
     def _clear(self, laid: Laid) -> None:
         """Free the node of what is known: its pods would be looked at again and again."""
