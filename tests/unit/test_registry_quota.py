@@ -15,7 +15,7 @@ from webhook.registry.recall import Recall
 from webhook.registry.settings import Depth, RegistrySettings
 from webhook.registry.wire import Ask, Reply
 
-HUB = {"ratelimit_limit": "100;w=21600", "ratelimit_remaining": "76;w=21600"}
+HUB = found(ratelimit_limit="100;w=21600", ratelimit_remaining="76;w=21600")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_limit_of_nothing_is_none() -> None:
     assert quota_of(["0"], ["0"]) == Quota(0)
 
 
-NONSENSE = (
+NONSENSE: tuple[list[str], ...] = (
     *([], [""], [" "], ["76", "76"], ["76, 75"], ["-1"], ["+1"], ["1.5"], ["1e3"], ["0x10"]),
     *(["12345678901"], ["9" * 5000], ["76;"], ["76;;w=1"], ["76;w"], ["76;w="], ["76;w=-1"]),
     *(["76;w=1;w=1"], ["76;w=12345678901"], ["76;w=six"], [";w=60"], ["w=60"], ["76 w=60"]),
@@ -99,7 +99,7 @@ def test_every_number_of_ten_digits_is_read(number: int, window: int, space: str
 
 
 def test_the_quota_is_that_of_the_head_that_resolved_the_name() -> None:
-    played = play(lambda _: found(**HUB), target())
+    played = play(lambda _: HUB, target())
     assert played.lines == ["HEAD /v2/acme/app/manifests/1"]
     assert played.outcome.quota == Quota(76, 100, 21600, "reg.example", "")
 
@@ -114,7 +114,7 @@ def test_the_quota_is_the_account_s_where_it_was_asked_as_one() -> None:
     refused = reply(
         401, b"", www_authenticate=BASIC, ratelimit_remaining="1;w=60", ratelimit_limit="1;w=60"
     )
-    guarded = Registry(asks_for=(BASIC,), behind=lambda _: found(**HUB))
+    guarded = Registry(asks_for=(BASIC,), behind=lambda _: HUB)
 
     def answer(ask: Ask) -> Reply:
         came = guarded(ask)
@@ -126,7 +126,7 @@ def test_the_quota_is_the_account_s_where_it_was_asked_as_one() -> None:
 
 
 def test_docker_hub_is_told_by_the_name_that_references_have() -> None:
-    played = play(lambda _: found(**HUB), target("nginx:1"))
+    played = play(lambda _: HUB, target("nginx:1"))
     assert played.asks[0].url.startswith("https://registry-1.docker.io/")
     assert played.outcome.quota is not None
     assert played.outcome.quota.host == "docker.io"
@@ -135,8 +135,8 @@ def test_docker_hub_is_told_by_the_name_that_references_have() -> None:
 def test_what_a_redirect_s_target_tells_is_not_the_registry_s() -> None:
     def moved(ask: Ask) -> Reply:
         if "reg.example" in ask.url:
-            return reply(307, b"", location="https://cdn.example/m", **HUB)
-        return found(**HUB)
+            return reply(307, b"", location="https://cdn.example/m", ratelimit_remaining="9")
+        return HUB
 
     played = play(moved, target())
     assert (played.outcome.pull, played.outcome.quota) == (Pull.OK, None)
@@ -144,7 +144,7 @@ def test_what_a_redirect_s_target_tells_is_not_the_registry_s() -> None:
 
 def test_a_redirect_on_the_registry_s_own_host_is_its_own() -> None:
     def moved(ask: Ask) -> Reply:
-        return found(**HUB) if ask.url.endswith("/m") else reply(307, b"", location="/m")
+        return HUB if ask.url.endswith("/m") else reply(307, b"", location="/m")
 
     assert play(moved, target()).outcome.quota == Quota(76, 100, 21600, "reg.example")
 
@@ -173,6 +173,15 @@ def test_each_pull_has_the_quota_of_its_own_head_though_the_content_was_seen() -
     assert [ask.method for ask in second.asks] == ["HEAD"]
 
 
+def test_authority_that_is_known_already_asks_for_the_same_account() -> None:
+    recall = Recall(3600.0)
+    guarded = Registry(behind=lambda _: HUB)
+    for asks in (["HEAD", "POST", "HEAD"], ["HEAD"]):
+        played = play(guarded, target(), [BOT], recall=recall)
+        assert [ask.method for ask in played.asks] == asks
+        assert played.outcome.quota == Quota(76, 100, 21600, "reg.example", "bot")
+
+
 def mirrored(folder: Path, toml: str, answer: Callable[[Ask], Reply]) -> Played:
     (folder / "reg.example").mkdir()
     (folder / "reg.example" / "hosts.toml").write_text(toml)
@@ -180,7 +189,7 @@ def mirrored(folder: Path, toml: str, answer: Callable[[Ask], Reply]) -> Played:
 
 
 def test_a_mirror_that_answers_tells_its_own_quota(tmp_path: Path) -> None:
-    played = mirrored(tmp_path, '[host."https://m.corp"]', lambda _: found(**HUB))
+    played = mirrored(tmp_path, '[host."https://m.corp"]', lambda _: HUB)
     assert played.outcome.quota == Quota(76, 100, 21600, "m.corp")
 
 
@@ -188,7 +197,7 @@ def test_a_mirror_that_has_nothing_leaves_the_quota_to_the_registry(tmp_path: Pa
     def answer(ask: Ask) -> Reply:
         if "m.corp" in ask.url:
             return reply(404, b"", ratelimit_remaining="1")
-        return found(**HUB)
+        return HUB
 
     played = mirrored(tmp_path, '[host."https://m.corp"]', answer)
     assert played.outcome.quota == Quota(76, 100, 21600, "reg.example")
@@ -196,5 +205,5 @@ def test_a_mirror_that_has_nothing_leaves_the_quota_to_the_registry(tmp_path: Pa
 
 def test_whose_quota_a_header_of_the_file_asks_for_nobody_says(tmp_path: Path) -> None:
     toml = '[host."https://m.corp"]\n[host."https://m.corp".header]\nAuthorization = "Basic eDp5"'
-    played = mirrored(tmp_path, toml, lambda _: found(**HUB))
+    played = mirrored(tmp_path, toml, lambda _: HUB)
     assert (played.outcome.pull, played.outcome.quota) == (Pull.OK, None)
