@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from enum import StrEnum
 
 from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
@@ -10,6 +11,7 @@ from webhook.credentials.keyring import Broken, Credential, Keyring
 from webhook.credentials.secret import DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE, Secret
 from webhook.images.workloads import ImageUse
 from webhook.registry.outcome import Cause, Outcome
+from webhook.registry.quota import Quota
 from webhook.registry.settings import RegistrySettings
 
 PULL_SECRET_TYPES = (DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE)
@@ -88,14 +90,40 @@ class Judged:
     presence: Presence = Presence()
 
 
+class PulledBy(StrEnum):
+    """What pulls each image once: a node does for all its pods, where the nodes are known."""
+
+    NODE = "node"
+    POD = "pod"
+    EVERY_NODE = "every node"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A quota that is smaller than the pulls that one rollout starts at most.
+
+    ``images`` are those that are pulled by it, ``most`` the pulls of the one that most
+    need, in units of ``by``. By every node: the counts are those of one node, and how
+    many there are is not known.
+    """
+
+    quota: Quota
+    pulls: int
+    images: int
+    most: int
+    by: PulledBy
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a rule found: ``doubt`` says what is lacking for a denial, empty where nothing is.
 
-    ``field`` and ``secret`` name the pull secret that a finding is about.
+    ``field`` and ``secret`` name the pull secret that a finding is about, ``shortage`` the
+    quota that several images of the pod share.
     """
 
     cause: Cause
     doubt: str = ""
     field: str = ""
     secret: str = ""
+    shortage: Shortage | None = None
