@@ -334,6 +334,7 @@ def test_a_placement_and_a_rollout_of_any_shape_are_read(wrong: Any) -> None:
         ("PodTemplate", {}, 0),
         ("Rollout", {"replicas": 6}, 6),
         ("Deployment", {"replicas": -1}, 0),
+        ("StatefulSet", {"replicas": 10**4000}, 2**31 - 1),
         ("Deployment", {"replicas": True, "strategy": {"type": "Recreate"}}, 1),
     ],
 )
@@ -342,7 +343,7 @@ def test_a_rollout_starts_as_many_pods_as_its_kind_says(
 ) -> None:
     got = rollout_of({"kind": kind, "spec": spec})
     assert got == Rollout(pods)
-    assert got.pulls(100) == pods
+    assert got.pulls(pods + 1) == pods
     assert got.pulls(2) == min(pods, 2)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.review_kit import URL, asked, docker_secret, judged_of, named, pod_of, use_of
 from webhook.registry.outcome import Cause, Exchanged, Outcome, Pull
+from webhook.registry.quota import Quota
 from webhook.report.inspection import as_json, as_text
 from webhook.report.inspection_schema import schema
 from webhook.rules.facts import Judged
@@ -50,6 +51,10 @@ EXAMPLES = {
             Pull.OK, digest="sha256:" + "a" * 64, requests=(asked(200),), platforms=("linux/amd64",)
         )
     ),
+    "quota": judged_of(
+        Outcome(Pull.OK, requests=(asked(401), asked(200)), quota=Quota(76, 100, 21600, "ghcr.io"))
+    ),
+    "bare quota": judged_of(Outcome(Pull.OK, quota=Quota(76, host="ghcr.io", user="bot\x1b"))),
     "offline": judged_of(Outcome(Pull.UNKNOWN, before_credentials=True)),
     "invalid": judged_of(
         Outcome(Pull.FAILS, Cause.REFERENCE_MALFORMED, detail="invalid reference format"),
@@ -116,3 +121,27 @@ def test_what_a_node_may_see_otherwise_is_said_to_be_uncertain() -> None:
         "ghcr.io refuses connections; not certain: the nodes may see the network differently; "
         "check the name ghcr.io, and that the nodes can reach it"
     )
+
+
+def test_a_quota_is_told_as_numbers_and_by_whom_it_is_counted() -> None:
+    assert as_json(EXAMPLES["ok"])["quota"] is None
+    full, bare = EXAMPLES["quota"], EXAMPLES["bare quota"]
+    assert as_json(full)["quota"] == {"remaining": 76, "limit": 100, "windowSeconds": 21600}
+    assert as_json(bare)["quota"] == {"remaining": 76, "limit": None, "windowSeconds": None}
+    assert "  quota        76 of 100 pulls left in 6 h (anonymous)" in as_text(full).splitlines()
+    assert "  quota        76 pulls left (user bot\\x1b)" in as_text(bare).splitlines()
+    assert (full.outcome.pull, as_json(full)["message"]) == (Pull.OK, None)
+
+
+@pytest.mark.parametrize(
+    ("quota", "line"),
+    [
+        (Quota(1, None, 90), "1 pull left in 90 s (anonymous)"),
+        (Quota(1, 10, 60), "1 of 10 pulls left in 1 min (anonymous)"),
+        (Quota(0, 1, 5400), "0 of 1 pull left in 90 min (anonymous)"),
+        (Quota(0), "0 pulls left (anonymous)"),
+    ],
+)
+def test_a_quota_s_window_is_told_in_whole_units(quota: Quota, line: str) -> None:
+    text = as_text(judged_of(Outcome(Pull.OK, quota=quota)))
+    assert f"  quota        {line}" in text.splitlines()

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,13 @@ from webhook.credentials.secret import DOCKERCFG_TYPE, Secret
 from webhook.images.workloads import Place
 from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Exchanged, Outcome, Pull, Rule
+from webhook.registry.quota import Quota
 from webhook.registry.settings import Vantage
 from webhook.review.messages import WARNING_LIMIT, heading, is_said, paragraph, warning, words
 from webhook.rules import pulls
-from webhook.rules.facts import Judged, PodFacts
+from webhook.rules.facts import Judged, PodFacts, PulledBy, Shortage
 from webhook.rules.judge import Finding
+from webhook.rules.quotas import DOUBT
 
 GOLDEN = Path(__file__).parent / "goldens" / "messages.txt"
 TOKEN = "https://auth.example/token?…"
@@ -58,7 +61,6 @@ DETAILS = {
     Cause.CHALLENGE_UNSUPPORTED: "it asks for Digest",
     Cause.TOKEN_SERVICE_FAILING: "its token service answered 500",
     Cause.TOO_MANY_REQUESTS: "it answered 429",
-    Cause.QUOTA_TOO_SMALL: "3 are left, 5 nodes will pull",
     Cause.DEADLINE: "no answer in time",
     Cause.SECRET_UNREADABLE: 'cannot read secret "regcred" of namespace shop: forbidden',
     Cause.CLUSTER_UNAVAILABLE: "cannot read the service account: no answer in time",
@@ -133,8 +135,18 @@ def example(cause: Cause) -> Finding:
     )
     judged = judged_of(outcome, use_of(image), pod)
     field = pod.secrets[0].field if secret and pod.secrets else FIELD
+    if cause is Cause.QUOTA_TOO_SMALL:
+        return replace(short_of(Quota(3, 100, 21600, "ghcr.io")), judged=judged, doubt=DOUBT)
     doubt = "" if secret or cause.rule is Rule.MUTABLE_TAG else pulls.doubt(judged, cause)
     return Finding(cause, Action.DENY, judged, field, secret, doubt, "prod.yaml:7")
+
+
+def short_of(quota: Quota, **counts: Any) -> Finding:
+    """Return the finding of a quota that two images on five nodes share."""
+    shared = Shortage(quota, pulls=10, images=2, most=5, by=PulledBy.NODE)
+    shortage = replace(shared, **counts)
+    judged = judged_of(Outcome(Pull.OK, requests=(asked(401), asked(200)), quota=quota))
+    return Finding(Cause.QUOTA_TOO_SMALL, Action.WARN, judged, FIELD, shortage=shortage)
 
 
 def pod_with(cause: Cause) -> PodFacts:
@@ -398,3 +410,83 @@ def test_what_could_not_be_read_is_cut_to_the_warnings_room() -> None:
     judged = judged_of(Outcome(Pull.UNKNOWN, Cause.SECRET_UNREADABLE, detail=why), pod=pod)
     finding = Finding(Cause.SECRET_UNREADABLE, Action.WARN, judged, FIELD)
     assert len(warning(finding)) <= WARNING_LIMIT
+
+
+# -- quotas ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("finding", "what", "brief"),
+    [
+        (
+            short_of(Quota(3, 100, 21600, "ghcr.io")),
+            "ghcr.io has 3 pulls left (of 100 in 6 hours) for anonymous pulls from pullproof's "
+            "address, and this rollout starts up to 10 (2 images on 5 nodes)",
+            "ghcr.io has 3 anonymous pulls left, and this rollout starts up to 10 "
+            "(2 images on 5 nodes)",
+        ),
+        (
+            short_of(Quota(1, None, 60, "ghcr.io", "bot"), pulls=7),
+            'ghcr.io has 1 pull left in 1 minute for user "bot", and this rollout starts up to 7 '
+            "(2 images on up to 5 nodes)",
+            'ghcr.io has 1 pull left for user "bot", and this rollout starts up to 7 '
+            "(2 images on up to 5 nodes)",
+        ),
+        (
+            short_of(Quota(0, 200, None, "ghcr.io", "bot"), pulls=1, images=1, most=1),
+            'ghcr.io has no pulls left (of 200) for user "bot", and this rollout starts 1 '
+            "(1 image on 1 node)",
+            'ghcr.io has no pulls left for user "bot", and this rollout starts 1 '
+            "(1 image on 1 node)",
+        ),
+        (
+            short_of(Quota(4, None, None, "ghcr.io"), by=PulledBy.POD),
+            "ghcr.io has 4 pulls left for anonymous pulls from pullproof's address, and this "
+            "rollout starts up to 10 (2 images for 5 pods)",
+            "ghcr.io has 4 anonymous pulls left, and this rollout starts up to 10 "
+            "(2 images for 5 pods)",
+        ),
+        (
+            short_of(Quota(1, 9, 7, "m.corp"), pulls=2, most=1, by=PulledBy.EVERY_NODE),
+            "m.corp has 1 pull left (of 9 in 7 seconds) for anonymous pulls from pullproof's "
+            "address, and this rollout starts 2 on each node",
+            "m.corp has 1 anonymous pull left, and this rollout starts 2 on each node",
+        ),
+    ],
+)
+def test_a_quota_is_told_with_every_number_that_makes_it_too_small(
+    finding: Finding, what: str, brief: str
+) -> None:
+    assert words(finding).what == what
+    assert f" {IMAGE}: {brief}; " in warning(finding)
+
+
+def test_a_quota_is_known_from_the_head_that_was_answered() -> None:
+    known = words(short_of(Quota(3, host="ghcr.io"))).known
+    told = "and told in ratelimit-remaining what is left"
+    assert known == f"HEAD {URL} answered 200 to an anonymous request, {told}"
+
+
+def test_a_larger_quota_is_had_by_a_login_where_one_counts() -> None:
+    anonymous = short_of(Quota(3, host="ghcr.io"))
+    anyhow = "pull through a mirror, or start fewer pods at a time"
+    assert words(anonymous).mend == (
+        f"{anyhow}; or log in: write spec.template.spec.imagePullSecrets: [{{name: regcred}}], and "
+        "create that secret if it is not there: kubectl create secret docker-registry regcred "
+        "-n shop --docker-server=ghcr.io --docker-username=USER --docker-password=PASSWORD"
+    )
+    assert "; log in, or use a mirror [" in warning(anonymous)
+    account = short_of(Quota(3, host="ghcr.io", user="bot"))
+    higher = 'name a pull secret of an account with a higher limit than "bot" has'
+    assert words(account).mend == f"{higher}; or {anyhow}"
+    assert "; use a larger account, or use a mirror [" in warning(account)
+
+
+def test_no_login_is_told_of_where_none_is_asked_for() -> None:
+    opened = short_of(Quota(3, host="ghcr.io"))
+    outcome = replace(opened.judged.outcome, before_credentials=True)
+    opened = replace(opened, judged=replace(opened.judged, outcome=outcome))
+    mirrored = short_of(Quota(3, host="mirror.corp"))
+    for finding in (opened, mirrored):
+        assert words(finding).mend == "pull through a mirror, or start fewer pods at a time"
+        assert "; start fewer pods at a time [" in warning(finding)

@@ -7,6 +7,8 @@ from typing import Any
 
 _PERCENT = re.compile(r"([0-9]{1,9})%", re.ASCII)
 _DEFAULT_SURGE = "25%"
+_MOST = 2**31 - 1
+"""The API's counts are int32: past that a file is nonsense, whatever its number of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def _surge(strategy: Mapping[str, Any], replicas: int) -> int:
 
 def _count(value: Any, default: int) -> int:
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return max(0, value) if is_number else default
+    return min(max(0, value), _MOST) if is_number else default
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

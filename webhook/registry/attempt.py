@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from webhook.credentials.keyring import Credential
-from webhook.registry.endpoint import Registry
+from webhook.registry.endpoint import Endpoint, Registry
 from webhook.registry.outcome import Cause, Exchanged, Outcome, Pull
+from webhook.registry.quota import Quota, quota_of
 from webhook.registry.wire import Reply, Trouble
 
 OK, AFTER_OK, ERRORS, SERVER_ERRORS = 200, 300, 400, 500
@@ -23,6 +24,7 @@ class Attempt:
     ``challenged``: a host asked for authority. ``sent``: the credential was used.
     ``own_host``: the last answer came from a host of the registry, not from a
     redirect's target. ``unheard``: a host that should have been asked first gave no answer.
+    ``quota`` is what the host that has the name told of its pulls.
     """
 
     registry: Registry
@@ -33,6 +35,7 @@ class Attempt:
     sent: bool = False
     own_host: bool = True
     unheard: bool = False
+    quota: Quota | None = None
 
     @property
     def has_password(self) -> bool:
@@ -43,6 +46,19 @@ class Attempt:
             and bool(self.credential.username)
             and bool(self.credential.password)
         )
+
+    def resolved(self, reply: Reply, host: Endpoint) -> None:
+        """Take down what ``host`` told with the good answer to the name that just came."""
+        told = quota_of(
+            reply.headers_named("ratelimit-remaining"), reply.headers_named("ratelimit-limit")
+        )
+        user = self.trail[-1].user
+        # What a redirect's target tells is no quota of the registry, and whose account a
+        # header of hosts.toml stands for nobody says.
+        if told is None or not self.own_host or (user is None and host.authorizes):
+            self.quota = None
+        else:
+            self.quota = told.of(host.name, user or "")
 
     def fails(self, cause: Cause | None, detail: str = "") -> Outcome:
         """Return a failure that came about as things stand."""

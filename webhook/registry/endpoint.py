@@ -58,6 +58,11 @@ class Endpoint:
     named: bool = False
 
     @property
+    def name(self) -> str:
+        """Return what people call it: the registry's own host has the registry's name."""
+        return self.registry if _is_own(self.registry, self.host) else self.host
+
+    @property
     def origin(self) -> Origin | None:
         """Return what is dialled, None where no socket can be."""
         return origin_of(f"{self.scheme}://{self.host}")
@@ -70,6 +75,11 @@ class Endpoint:
         if not authorized:
             return self.headers
         return tuple(header for header in self.headers if header[0] != "Authorization")
+
+    @property
+    def authorizes(self) -> bool:
+        """Tell whether a header of the file authorises the requests that nothing else does."""
+        return any(name.lower() == "authorization" for name, _ in self.headers)
 
     @property
     def has_headers_for_others(self) -> bool:

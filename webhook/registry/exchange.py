@@ -167,7 +167,12 @@ class _Pull:
         """Go as far as the depth says."""
         outcome = yield from self._walked()
         attempt = self._attempt
-        return replace(outcome, requests=tuple(attempt.trail), unheard=attempt.unheard)
+        return replace(
+            outcome,
+            requests=tuple(attempt.trail),
+            unheard=attempt.unheard,
+            quota=attempt.quota,
+        )
 
     def _walked(self) -> Steps[Outcome]:
         digest = self._reference.digest

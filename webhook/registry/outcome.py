@@ -50,6 +50,8 @@ was found; each cause has a code that is assigned once and never given again::
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from webhook.registry.quota import Quota
+
 
 class Rule(StrEnum):
     """What a policy sets an action for."""
@@ -214,6 +216,7 @@ class Outcome:
     ``source`` names the credential that was last sent. ``answered``: it is a 401 that
     nothing was left to say to, an answer to containerd and no error. ``unheard``: a host that a
     hosts.toml puts before the last gave no answer, so that a node may fare otherwise.
+    ``quota`` is how many pulls were left when the name was resolved, None: not told.
     ``asked_at`` is when the last request that it rests on was sent, on the monotonic
     clock in seconds.
     """
@@ -234,6 +237,7 @@ class Outcome:
     source: str = ""
     answered: bool = False
     unheard: bool = False
+    quota: Quota | None = None
     asked_at: float = 0.0
 
     def unknown(self, cause: Cause, detail: str) -> "Outcome":

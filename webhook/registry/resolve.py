@@ -132,6 +132,7 @@ class Resolver:
             return None
         if reply.status >= AFTER_OK:
             return self._attempt.refused(reply)
+        self._attempt.resolved(reply, session.endpoint)
         resolved = yield from self._described(session, wanted, reply)
         if isinstance(resolved, Resolved) and resolved.size > MANIFEST_LIMIT:
             large = self._attempt.fails(Cause.MANIFEST_TOO_LARGE, f"{resolved.size} bytes")

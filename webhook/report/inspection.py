@@ -6,7 +6,9 @@ from typing import Any
 from webhook.images.reference import Reference
 from webhook.policy.action import Action
 from webhook.registry.outcome import NETWORK_RULES, Outcome
+from webhook.registry.quota import Quota
 from webhook.review.messages import words
+from webhook.review.quotas import left_in_short
 from webhook.review.words import shown
 from webhook.rules.facts import Judged
 from webhook.rules.judge import Finding
@@ -25,6 +27,7 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
         "code": cause.code if cause is not None else None,
         "message": message(judged),
         "digest": outcome.digest,
+        "quota": _quota(outcome.quota),
         "credentials": [
             {"source": c.source, "key": readable(c.key), "username": readable(c.username)}
             for c in judged.credentials
@@ -38,6 +41,16 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
             }
             for r in outcome.requests
         ],
+    }
+
+
+def _quota(quota: Quota | None) -> Mapping[str, int | None] | None:
+    if quota is None:
+        return None
+    return {
+        "remaining": quota.remaining,
+        "limit": quota.limit,
+        "windowSeconds": quota.window_seconds,
     }
 
 
@@ -89,6 +102,8 @@ def _lines(judged: Judged) -> Iterator[str]:
         yield f"digest       {outcome.digest}"
     if outcome.platforms:
         yield f"platforms    {', '.join(shown(p, 60) for p in outcome.platforms if p)}"
+    if outcome.quota is not None:
+        yield f"quota        {left_in_short(outcome.quota)}"
     yield f"pull         {_verdict(outcome)}"
     if (said := message(judged)) is not None:
         yield f"             {said}"

@@ -5,6 +5,7 @@ from typing import Any
 from webhook.registry.outcome import Cause, Pull
 
 _TEXT = {"type": "string"}
+_NUMBER_OR_NULL = {"type": ["integer", "null"]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 
 
@@ -28,6 +29,17 @@ def schema() -> dict[str, Any]:
             code={"enum": [*(cause.code for cause in Cause), None]},
             message=_TEXT_OR_NULL,
             digest=_TEXT_OR_NULL,
+            quota={
+                "description": "what the registry told of its pulls; null where it told nothing",
+                "anyOf": [
+                    {"type": "null"},
+                    _object(
+                        remaining={"type": "integer"},
+                        limit=_NUMBER_OR_NULL,
+                        windowSeconds=_NUMBER_OR_NULL,
+                    ),
+                ],
+            },
             credentials={
                 "description": "those that match, in the order in which the kubelet tries them",
                 "type": "array",

@@ -177,7 +177,13 @@ MEANINGS: Mapping[Cause, Meaning] = {
     ),
     Cause.TOO_MANY_REQUESTS: Meaning("The registry answers 429: too many requests.", _QUOTA),
     Cause.QUOTA_TOO_SMALL: Meaning(
-        "Fewer pulls are left in the registry's quota than this rollout starts.", _QUOTA
+        "Fewer pulls are left in the registry's quota than this rollout starts: one for each image "
+        "on each node that may run a pod and does not list the image.",
+        "Name a pull secret of an account with a higher limit, pull through a mirror, or start "
+        "fewer pods at a time (replicas, maxSurge).",
+        "The answer to the HEAD that finds the image has it in the header ratelimit-remaining. "
+        "Anonymous pulls are counted by the address that they come from, pullproof's here: nodes "
+        "with public addresses of their own have a quota each.",
     ),
     Cause.DEADLINE: Meaning("The registry did not answer in the time that the review has.", _AGAIN),
     Cause.OVERLOADED: Meaning("Too many reviews were waiting for registries.", _AGAIN),

@@ -36,6 +36,7 @@ from webhook.rules import records
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
 from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
 from webhook.rules.placed import on_its_nodes, platforms_of
+from webhook.rules.quotas import shortages
 
 FAULTS = {
     Fault.MALFORMED: Cause.REFERENCE_MALFORMED,
@@ -125,10 +126,16 @@ class Engine:
         pod = self.pod_facts(workload, deadline, fresh=denial)
         images = self.examine(pod, workload.inputs.images, deadline, denial=denial)
         unchanged = _unchanged(workload)
+        short = shortages(_started(workload, images, unchanged), workload.inputs.rollout)
         findings = without_repeats(
             finding
             for judged, rule in zip(images, rules, strict=True)
-            for finding in judge(judged, rule, _circumstances(workload, judged.use, unchanged))
+            for finding in judge(
+                judged,
+                rule,
+                _circumstances(workload, judged.use, unchanged),
+                (short[judged.use],) if judged.use in short else (),
+            )
         )
         return Judgement(workload, images, findings)
 
@@ -346,6 +353,13 @@ def _unchanged(workload: Workload) -> Pulled:
     if before is None or replace(before, images=()) != replace(workload.inputs, images=()):
         return frozenset()
     return frozenset((use.written, use.pull_policy) for use in before.images)
+
+
+def _started(workload: Workload, images: Sequence[Judged], unchanged: Pulled) -> Sequence[Judged]:
+    """Return the images that are pulled for a change: a Pod that runs pulls what is new alone."""
+    if workload.kind != "Pod":
+        return images
+    return [i for i in images if (i.use.written, i.use.pull_policy) not in unchanged]
 
 
 def _circumstances(workload: Workload, use: ImageUse, unchanged: Pulled) -> Circumstances:

@@ -17,6 +17,7 @@ _TEXT_RULES = frozenset(
 )
 _OF_THE_REGISTRY = ("/manifests/", "/blobs/", "/tags/list")
 _SHOWN_KEYS = 3
+_GOOD = 200
 
 
 def known(subject: Subject) -> str:
@@ -47,6 +48,8 @@ def _evidence(subject: Subject) -> str:
         return f"{subject.sent} of namespace {subject.namespace} was read for this answer"
     if cause.rule is Rule.PULL_SECRET:
         return _of_secret(subject)
+    if cause is Cause.QUOTA_TOO_SMALL:
+        return _of_quota(subject)
     return _of_requests(subject)
 
 
@@ -86,6 +89,17 @@ def _of_requests(subject: Subject) -> str:
         answer = f"{asked} answered {decisive.status}; its token service answered"
         return f"{answer} {token.status} to {who}{_others(subject)}"
     return f"{asked} answered {decisive.status} {_to_whom(subject, decisive)}{_others(subject)}"
+
+
+def _of_quota(subject: Subject) -> str:
+    """Name the HEAD whose answer told what is left."""
+    heads = [r for r in subject.outcome.requests if r.method == "HEAD" and _is_own(r)]
+    good = [head for head in heads if head.status == _GOOD]
+    if not good:
+        return _of_requests(subject)
+    head = good[-1]
+    answered = f"HEAD {shown(head.url)} answered {head.status} {_to_whom(subject, head)}"
+    return f"{answered}, and told in ratelimit-remaining what is left"
 
 
 def _decisive(subject: Subject) -> Exchanged | None:

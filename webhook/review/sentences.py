@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from webhook.registry.outcome import Cause
-from webhook.review import mends
+from webhook.review import mends, quotas
 from webhook.review.subject import Subject
 from webhook.review.words import quoted, shell_word
 
@@ -252,12 +252,7 @@ SENTENCES: Mapping[Cause, Said] = {
         lambda s: f"the registry limits requests at the moment ({s.detail})",
         "log in, or use a mirror",
     ),
-    Cause.QUOTA_TOO_SMALL: _say(
-        _with_detail("fewer pulls are left than this rollout starts"),
-        "pull with an account of a higher limit, or from a mirror",
-        "",
-        "log in, or use a mirror",
-    ),
+    Cause.QUOTA_TOO_SMALL: Said(quotas.what, quotas.mend, quotas.brief, quotas.quick),
     Cause.DEADLINE: _say(
         lambda s: f"not checked: {s.host} did not answer in time",
         _AGAIN,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from enum import StrEnum
 
 from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
@@ -11,6 +12,7 @@ from webhook.credentials.secret import DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE, 
 from webhook.images.workloads import ImageUse
 from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Outcome
+from webhook.registry.quota import Quota
 from webhook.registry.settings import RegistrySettings
 
 PULL_SECRET_TYPES = (DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE)
@@ -98,12 +100,36 @@ class Judged:
     kept_back: bool | None = None
 
 
+class PulledBy(StrEnum):
+    """What pulls each image once: a node does for all its pods, where the nodes are known."""
+
+    NODE = "node"
+    POD = "pod"
+    EVERY_NODE = "every node"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A quota that is smaller than the pulls that one rollout starts at most.
+
+    ``images`` are those that are pulled by it, ``most`` the pulls of the one that most
+    need, in units of ``by``. By every node: the counts are those of one node, and how
+    many there are is not known.
+    """
+
+    quota: Quota
+    pulls: int
+    images: int
+    most: int
+    by: PulledBy
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a rule found: ``doubt`` says what is lacking for a denial, empty where nothing is.
 
-    ``field`` and ``secret`` name the pull secret that a finding is about. ``most`` is the most
-    that may be done about it.
+    ``field`` and ``secret`` name the pull secret that a finding is about, ``shortage`` the
+    quota that several images of the pod share. ``most`` is the most that may be done about it.
     """
 
     cause: Cause
@@ -111,3 +137,4 @@ class Found:
     field: str = ""
     secret: str = ""
     most: Action = Action.DENY
+    shortage: Shortage | None = None

@@ -8,7 +8,7 @@ from webhook.policy.action import Action
 from webhook.policy.select import Rules
 from webhook.registry.outcome import Cause, Rule
 from webhook.rules import pulls, secrets, texts
-from webhook.rules.facts import Found, Judged
+from webhook.rules.facts import Found, Judged, Shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Finding:
 
     ``doubt`` says why it is not denied though a policy would; ``source`` is the
     file and line of the policy that decided. ``exempt`` is the reason of the
-    exemption that lets it through.
+    exemption that lets it through. ``shortage`` is the quota that it is about.
     """
 
     cause: Cause
@@ -37,6 +37,7 @@ class Finding:
     doubt: str = ""
     source: str = ""
     exempt: str = ""
+    shortage: Shortage | None = None
 
     @property
     def rule(self) -> Rule:
@@ -44,9 +45,17 @@ class Finding:
         return self.cause.rule
 
 
-def judge(judged: Judged, rules: Rules, circumstances: Circumstances) -> Iterator[Finding]:
-    """Yield the findings of one image that a policy wants to hear of."""
-    for found in _all(judged, rules):
+def judge(
+    judged: Judged,
+    rules: Rules,
+    circumstances: Circumstances,
+    shared: Iterable[Found] = (),
+) -> Iterator[Finding]:
+    """Yield the findings of one image that a policy wants to hear of.
+
+    ``shared`` is what was found of it together with the pod's other images.
+    """
+    for found in (*_all(judged, rules), *shared):
         finding = _weigh(found, judged, rules, circumstances)
         if finding.action is not Action.OFF:
             yield finding
@@ -73,6 +82,7 @@ def _weigh(found: Found, judged: Judged, rules: Rules, at: Circumstances) -> Fin
         doubt=doubt if wanted is Action.DENY else "",
         source=exempt.source if exempt is not None else setting.source,
         exempt=exempt.reason if exempt is not None else "",
+        shortage=found.shortage,
     )
 
 
@@ -97,12 +107,16 @@ def _most(rules: Rules, at: Circumstances) -> Action:
 
 
 def without_repeats(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Tell what is wrong with one secret once for all images, as strictly as any image has it."""
-    kept: dict[tuple[Cause, str, str], Finding] = {}
+    """Tell what images share once for all of them, as strictly as any image has it.
+
+    That is what is wrong with one secret, and one quota that is too small.
+    """
+    kept: dict[tuple[Cause, str, Shortage | None, str], Finding] = {}
     for finding in findings:
-        once = finding.secret and finding.cause is not Cause.SECRET_NO_ENTRY
+        of_secret = finding.secret and finding.cause is not Cause.SECRET_NO_ENTRY
+        once = of_secret or finding.shortage is not None
         image = "" if once else finding.judged.use.field
-        key = (finding.cause, finding.secret, image)
+        key = (finding.cause, finding.secret, finding.shortage, image)
         before = kept.get(key)
         if before is None or before.action.weight < finding.action.weight:
             kept[key] = finding
