@@ -232,6 +232,7 @@ class Engine:
                 known[use]
                 if use in known
                 else self._on_nodes(pod, use, answers[asked[use]], tried[use]),
+                undecided=tried[use].undecided,
             )
             for use in uses
         )

@@ -7,6 +7,7 @@ from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.credentials.dockerconfig import Undecodable, entries_of
 from webhook.credentials.keyring import Broken, Credential, Keyring
+from webhook.credentials.node import Undecided
 from webhook.credentials.secret import DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE, Secret
 from webhook.images.workloads import ImageUse
 from webhook.registry.outcome import Cause, Outcome
@@ -86,6 +87,8 @@ class Judged:
     credentials: tuple[Credential, ...]
     outcome: Outcome
     presence: Presence = Presence()
+    undecided: Undecided | None = None
+    """Why nodes may hold more than ``credentials``, None where they do not."""
 
 
 @dataclass(frozen=True, slots=True)
