@@ -122,6 +122,9 @@ def test_an_image_that_pulls_is_told_with_all_its_keys(registry: Registry, tmp_p
         "message": None,
         "quota": None,
         "credentials": [{"source": "file/c.json", "key": registry.host, "username": "shop"}],
+        "credentialsUnknown": None,
+        "judgedFor": {"linux/amd64": "default"},
+        "nodes": None,
     }
     assert status == 0
     assert digest == registry.store.repositories["shop/api"].tags["2.1"]
@@ -356,3 +359,181 @@ def test_an_argument_that_is_no_text_breaks_nothing() -> None:
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"\x1b" not in done.stdout
+
+
+# -- the nodes ---------------------------------------------------------------------------------
+
+
+def node(name: str, *images: str, arch: str = "amd64", **labels: str) -> dict[str, Any]:
+    info = {
+        "architecture": arch,
+        "operatingSystem": "linux",
+        "containerRuntimeVersion": "containerd://2.4.2",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "status": {"nodeInfo": info, "images": [{"names": [image]} for image in images]},
+    }
+
+
+def node_files(folder: Path, host: str, *providers: str) -> str:
+    """Write what nodes hold themselves, with a program for each provider; return the policy."""
+    config(folder / "config.json", (host, "node", "pw"))
+    base = {
+        "matchImages": [host],
+        "defaultCacheDuration": "0",
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+    }
+    document = {
+        "apiVersion": "kubelet.config.k8s.io/v1",
+        "kind": "CredentialProviderConfig",
+        "providers": [{"name": name, **base} for name in providers],
+    }
+    (folder / "providers.json").write_text(json.dumps(document))
+    settings = {
+        "registries": [{"match": host, "plainHTTP": True}],
+        "nodeCredentials": "files",
+        "nodeDockerConfig": str(folder / "config.json"),
+        "credentialProviders": {
+            "config": str(folder / "providers.json"),
+            "binDir": str(folder),
+        },
+    }
+    policy = {
+        "apiVersion": "pullproof.dev/v1alpha1",
+        "kind": "RegistryConfig",
+        "metadata": {"name": "nodes"},
+        "spec": settings,
+    }
+    path = folder / "registries.yaml"
+    path.write_text(json.dumps(policy))
+    return str(path)
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_the_readmes_lines_of_nodes_are_what_is_printed(registry: Registry, tmp_path: Path) -> None:
+    image = f"{registry.host}/shop/api:2.1"
+    folder = manifests(
+        tmp_path / "cluster",
+        secret("regcred", registry.host, "shop", "open-sesame", "default"),
+        account("default", "default", "regcred"),
+        node("node-1", image, pool="shop"),
+        node("node-2", arch="arm64", pool="shop"),
+        node("node-3", pool="other"),
+    )
+    policy = node_files(tmp_path, registry.host, "corp")
+    program(tmp_path / "corp", "exit 1")
+    done = run(
+        *("inspect", image, "--manifests", folder, "--node-selector", "pool=shop"),
+        PULLPROOF_POLICY=policy,
+    )
+    assert done.returncode == 0
+    printed = done.stdout.replace(registry.host, "registry.corp").splitlines()
+    readme = (REPO / "README.md").read_text()
+    example = readme.partition("said below it:\n\n```\n")[2].partition("```")[0].splitlines()
+    assert len(example) > 3
+    assert [line for line in printed if line in example] == example
+
+
+def test_what_nodes_hold_is_tried_after_the_pods_secret_and_told_in_that_order(
+    registry: Registry, tmp_path: Path
+) -> None:
+    policy = node_files(tmp_path, registry.host, "corp")
+    answer = {
+        "kind": "CredentialProviderResponse",
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+        "cacheKeyType": "Image",
+        "auth": {registry.host: {"username": "shop", "password": "open-sesame"}},
+    }
+    program(tmp_path / "corp", f"cat <<'END'\n{json.dumps(answer)}\nEND")
+    own = config(tmp_path / "own.json", (registry.host, "bot", "wrong"))
+    image = f"{registry.host}/shop/api:2.1"
+    status, [told] = inspect(image, "--docker-config", own, PULLPROOF_POLICY=policy)
+    assert (status, told["pull"], told["credentialsUnknown"]) == (0, "ok", None)
+    assert [(c["source"], c["username"]) for c in told["credentials"]] == [
+        ("file/own.json", "bot"),
+        ("node/config.json", "node"),
+        ("provider/corp", "shop"),
+    ]
+    users = [r["as"] for r in told["requests"] if r["as"] is not None]
+    assert list(dict.fromkeys(users)) == ["bot", "node", "shop"]
+
+
+def test_offline_reads_the_nodes_files_and_runs_no_plugin(tmp_path: Path) -> None:
+    policy = node_files(tmp_path, "r.io", "corp")
+    program(tmp_path / "corp", f"touch {tmp_path}/ran")
+    image = "r.io/app:1"
+    folder = manifests(tmp_path / "cluster", node("node-1", image))
+    done = run(
+        *("inspect", image, "--offline", "--output", "json", "--manifests", folder),
+        PULLPROOF_POLICY=policy,
+    )
+    told = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert (told["pull"], told["cause"]) == ("unknown", None)
+    assert [c["source"] for c in told["credentials"]] == ["node/config.json"]
+    assert told["credentialsUnknown"] == (
+        "credential provider corp is not run, since --offline contacts nobody"
+    )
+    assert not (tmp_path / "ran").exists()
+    assert (told["nodes"]["names"], told["nodes"]["heldBy"]) == (["node-1"], ["node-1"])
+
+
+def test_where_the_pod_wants_to_run_can_be_said(tmp_path: Path) -> None:
+    tainted = node("node-3", pool="shop", zone="b")
+    tainted["spec"] = {"taints": [{"key": "dedicated", "effect": "NoSchedule"}]}
+    folder = manifests(
+        tmp_path / "cluster",
+        node("node-1", pool="shop", zone="a"),
+        node("node-2", pool="shop", zone="b"),
+        tainted,
+    )
+
+    def names(*flags: str, **environment: str) -> list[str]:
+        view = ("--offline", "--manifests", folder)
+        _, [told] = inspect("nginx:1", *view, *flags, **environment)
+        assert told["nodes"]["known"] == 3
+        found: list[str] = told["nodes"]["names"]
+        return found
+
+    assert names() == ["node-1", "node-2"]
+    assert names("--node-selector", "zone=b") == ["node-2"]
+    assert names("--node-selector", "pool=shop", "--node-selector", "zone=a") == ["node-1"]
+    assert names(PULLPROOF_NODE_SELECTOR="pool=shop:zone=b") == ["node-2"]
+    # Who names a node passes the scheduler by, and its taints.
+    assert names("--node-name", "node-3") == ["node-3"]
+    assert names("--node-name", "node-1", "--node-selector", "zone=b") == []
+    own = config(tmp_path / "c.json", ("quay.io", "bot", "pw"))
+    assert names("--docker-config", own, "--node-selector", "zone=b") == ["node-2"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["zone"], "'zone' is no KEY=VALUE of a label"),
+        (["=b"], "'=b' is no KEY=VALUE of a label"),
+        (["zone=a,pool=b"], "'zone=a,pool=b' is no KEY=VALUE of a label"),
+        (["zone=a", "zone=b"], "zone is given two values"),
+    ],
+)
+def test_a_node_selector_that_no_pod_can_have_is_misuse(
+    tmp_path: Path, flags: list[str], words: str
+) -> None:
+    given = [word for flag in flags for word in ("--node-selector", flag)]
+    folder = manifests(tmp_path / "cluster", node("node-1"))
+    done = run("inspect", "nginx", "--offline", "--manifests", folder, *given)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"pullproof: --node-selector: {words}\n"
+
+
+def test_a_node_is_chosen_among_those_of_a_view() -> None:
+    for flags in (["--node-selector", "a=b"], ["--node-name", "node-1"]):
+        done = run("inspect", "nginx", "--offline", *flags)
+        assert done.returncode == 3
+        assert "need --manifests or --kubeconfig" in done.stderr

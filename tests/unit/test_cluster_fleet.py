@@ -237,6 +237,30 @@ def test_only_eligible_nodes_count() -> None:
     assert of({}).count == 0
 
 
+def test_the_required_affinity_and_the_tolerations_of_a_pod_leave_nodes_out() -> None:
+    """In the small; ``tests/integration/test_oracle_scheduling.py`` asks kube-scheduler itself."""
+    tainted = manifest("c", pool="a") | {
+        "spec": {"taints": [{"key": "dedicated", "value": "x", "effect": "NoSchedule"}]}
+    }
+    preferred = manifest("d", pool="a") | {
+        "spec": {"taints": [{"key": "dedicated", "effect": "PreferNoSchedule"}]}
+    }
+    fleet = manifest("a", pool="a"), manifest("b", pool="b"), tainted, preferred
+    term = {"matchExpressions": [{"key": "pool", "operator": "NotIn", "values": ["b"]}]}
+    named = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}
+
+    def names(*terms: dict[str, Any], **spec: Any) -> tuple[str, ...]:
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+        affinity = {"affinity": {"nodeAffinity": required}} if terms else {}
+        return of(affinity | spec, *fleet).names(9)
+
+    assert names() == ("a", "b", "d")
+    assert names(term) == ("a", "d")
+    assert names(term, named) == ("a", "b", "d")
+    assert names(term, tolerations=[{"key": "dedicated", "operator": "Exists"}]) == ("a", "c", "d")
+    assert names(term, tolerations=[{"key": "dedicated", "value": "y"}]) == ("a", "d")
+
+
 def test_a_node_that_a_pod_names_counts_though_it_is_cordoned() -> None:
     node = manifest("a") | {"spec": {"unschedulable": True}}
     assert of({"nodeName": "a"}, node).count == 1

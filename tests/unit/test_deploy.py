@@ -164,6 +164,13 @@ def test_no_rule_of_the_account_holds_a_wildcard_or_lists_secrets() -> None:
             assert not {"list", "watch", "delete", "patch"} & set(rule["verbs"])
 
 
+def test_nodes_and_namespaces_may_be_watched_and_never_written() -> None:
+    rules = [rule for role in documents("rbac.yaml") for rule in role.get("rules", ())]
+    for resource in ("nodes", "namespaces"):
+        [verbs] = [rule["verbs"] for rule in rules if resource in rule["resources"]]
+        assert sorted(verbs) == ["get", "list", "watch"]
+
+
 def test_the_image_runs_as_the_user_of_the_deployment(pod: dict[str, Any]) -> None:
     text = DOCKERFILE.read_text()
     user = re.search(r"^USER (\d+):(\d+)$", text, re.MULTILINE)

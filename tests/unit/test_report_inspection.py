@@ -39,6 +39,8 @@ def faults(value: Any, wanted: Any, at: str = "$") -> list[str]:
         for key, inner in wanted.get("properties", {}).items():
             if key in value:
                 found += faults(value[key], inner, f"{at}.{key}")
+        for key in value if "additionalProperties" in wanted else ():
+            found += faults(value[key], wanted["additionalProperties"], f"{at}.{key}")
     if isinstance(value, list):
         for n, item in enumerate(value):
             found += faults(item, wanted["items"], f"{at}[{n}]")
@@ -107,6 +109,7 @@ def test_a_text_shows_credentials_requests_and_the_outcome() -> None:
         "  credentials  1. secret/regcred, key ghcr.io, user bot",
         f"  requests     HEAD {URL} -> 401",
         "               POST https://ghcr.io/token -> 401 as bot",
+        "  nodes        none is known",
         "  pull         fails: credentials-rejected (PP-202)",
         '               ghcr.io rejects the login of user "bot" of secret "regcred"; kubectl '
         "create secret docker-registry regcred -n shop --docker-server=ghcr.io "

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.review_kit import FakeAsker, FakeView, Held, no_policies, use_of, workload
-from webhook.cluster.nodes import Nodes, node_of
+from tests.unit.review_kit import (
+    FakeAsker,
+    FakeView,
+    Held,
+    docker_secret,
+    no_policies,
+    use_of,
+    workload,
+)
+from webhook.cluster.nodes import IMAGE_LIST_CAP, Nodes, node_of
 from webhook.cluster.view import ServiceAccount, Unreadable
 from webhook.credentials.keyring import Credential
 from webhook.credentials.node import NodeCause, Undecided
@@ -20,6 +28,7 @@ from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.settings import RegistrySettings
 from webhook.review.engine import Engine, Judgement, Workload
+from webhook.review.messages import words
 
 APP = "ghcr.io/acme/app:1.2"
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
@@ -118,6 +127,12 @@ def test_none_served_is_a_denial_that_tells_counts_and_labels() -> None:
             None,
             "no node that is known may run it",
         ),
+        (
+            (node("a"), {"metadata": {"name": "bare"}}),
+            None,
+            None,
+            "not every node tells its platform",
+        ),
     ],
 )
 def test_without_a_node_that_may_run_it_none_served_is_no_proof(
@@ -129,6 +144,30 @@ def test_without_a_node_that_may_run_it_none_served_is_no_proof(
     asked = judge(*nodes, outcome=NONE, subject=subject, settings=settings)
     assert asked.causes == {Cause.PLATFORM_NONE: Action.WARN}
     assert asked.judgement.findings[0].doubt == doubt
+
+
+def test_the_platforms_of_nodes_that_are_not_known_prove_nothing() -> None:
+    unreadable = Unreadable(Cause.CLUSTER_UNAVAILABLE, "nodes are not listed yet")
+    foreign = replace(NONE, pull=Pull.OK, cause=None)
+    asked = judge(outcome=foreign, unreadable=unreadable)
+    assert asked.causes == {Cause.PLATFORM_NONE: Action.WARN}
+    assert asked.judgement.findings[0].doubt == unreadable.why
+
+
+def test_some_served_names_those_that_are_not_by_count_and_label() -> None:
+    some = Outcome(
+        Pull.UNKNOWN,
+        Cause.PLATFORM_SOME,
+        platforms=("linux/amd64",),
+        judged_for=("linux/amd64", "linux/arm64"),
+        unserved=("linux/arm64",),
+    )
+    asked = judge(node("a"), node("b", "arm64"), node("c", "arm64"), outcome=some)
+    told = "it is for linux/amd64, not for linux/arm64 (2 nodes with kubernetes.io/arch=arm64)"
+    assert asked.outcome.detail == told
+    declared = RegistrySettings(platforms=(ARM64,))
+    scaled = judge(node("a"), outcome=some, settings=declared)
+    assert scaled.outcome.detail == "it is for linux/amd64, not for linux/arm64"
 
 
 def test_some_served_is_a_warning() -> None:
@@ -148,6 +187,9 @@ def test_a_single_manifest_of_another_architecture_pulls_and_is_found_beside() -
     asked = judge(node("a"), outcome=foreign)
     assert asked.outcome.pull is Pull.OK
     assert asked.causes == {Cause.PLATFORM_NONE: Action.DENY}
+    some = replace(foreign, judged_for=("linux/amd64", "linux/s390x"))
+    mixed = judge(node("a"), node("b", "s390x"), outcome=some)
+    assert mixed.causes == {Cause.PLATFORM_SOME: Action.WARN}
 
 
 def test_a_volume_is_mounted_whatever_its_image_was_built_for() -> None:
@@ -163,13 +205,31 @@ def test_a_virtual_node_leaves_the_platform_undecided() -> None:
     fargate = node("f", labels={"eks.amazonaws.com/compute-type": "fargate"})
     asked = judge(node("a"), fargate, outcome=NONE)
     assert (asked.outcome.pull, asked.outcome.cause) == (Pull.UNKNOWN, Cause.RUNTIME_UNKNOWN)
+    foreign = judge(node("a"), fargate, outcome=replace(NONE, pull=Pull.OK, cause=None))
+    assert foreign.causes == {Cause.PLATFORM_NONE: Action.WARN}
+    assert foreign.judgement.findings[0].doubt == "a virtual node may run it"
 
 
-def test_what_an_older_containerd_would_pull_is_denied_where_all_nodes_are_newer_alone() -> None:
+@pytest.mark.parametrize(
+    ("runtime", "cause"),
+    [
+        ("containerd://2.1.0", Cause.PLATFORM_NONE),
+        ("containerd://2.10.0", Cause.PLATFORM_NONE),
+        ("containerd://3.0.0", Cause.PLATFORM_NONE),
+        ("containerd://2.0.7", Cause.RUNTIME_UNKNOWN),
+        ("containerd://1.7.34", Cause.RUNTIME_UNKNOWN),
+        ("containerd://unknown", Cause.RUNTIME_UNKNOWN),
+        ("cri-o://2.4.2", Cause.RUNTIME_UNKNOWN),
+        ("", Cause.RUNTIME_UNKNOWN),
+    ],
+)
+def test_what_an_older_containerd_would_pull_is_denied_where_all_nodes_are_newer_alone(
+    runtime: str, cause: Cause
+) -> None:
     older = replace(NONE, older_take=True)
-    assert judge(node("a"), outcome=older).causes == {Cause.PLATFORM_NONE: Action.DENY}
-    mixed = judge(node("a"), node("b", runtime="containerd://1.7.34"), outcome=older)
-    assert mixed.causes == {Cause.RUNTIME_UNKNOWN: Action.WARN}
+    action = Action.DENY if cause is Cause.PLATFORM_NONE else Action.WARN
+    assert judge(node("a", runtime=runtime), outcome=older).causes == {cause: action}
+    assert judge(node("a"), node("b", runtime=runtime), outcome=older).causes == {cause: action}
 
 
 def test_a_short_name_is_undecided_where_a_node_runs_cri_o() -> None:
@@ -197,6 +257,20 @@ def test_only_a_node_that_the_pod_may_run_on_counts_as_holding_the_image() -> No
     assert judge(*fleet, outcome=gone, subject=arm).outcome.pull is Pull.FAILS
 
 
+def test_a_full_list_is_told_where_it_is_all_that_speaks_for_absence() -> None:
+    gone = Outcome(Pull.FAILS, Cause.TAG_NOT_FOUND, before_credentials=True)
+
+    def told(listed: int) -> str:
+        asked = judge(node("a", images=[f"x.io/a:{n}" for n in range(listed)]), outcome=gone)
+        assert asked.causes == {Cause.TAG_NOT_FOUND: Action.DENY}
+        return words(asked.judgement.findings[0]).known
+
+    assert told(IMAGE_LIST_CAP).endswith(
+        "; the list of 1 node is as long as can be (50 images), and there may be more"
+    )
+    assert "may hold more" not in told(IMAGE_LIST_CAP - 1)
+
+
 def test_nodes_that_are_not_known_leave_a_failure_undecided() -> None:
     unreadable = Unreadable(Cause.CLUSTER_UNAVAILABLE, "nodes are not listed yet")
     asked = judge(outcome=NONE, unreadable=unreadable)
@@ -211,6 +285,23 @@ def test_the_nodes_own_credentials_are_tried_after_the_pods() -> None:
     asked = judge(held=Held((own,)))
     assert [c.source for c in asked.asker.questions[0].credentials] == ["node/config.json"]
     assert asked.judgement.images[0].credentials == (own,)
+
+
+def test_of_several_credentials_the_pods_come_first_whatever_their_keys() -> None:
+    own = Credential("node/config.json", "ghcr.io/acme/app", "node", "x")
+    view = FakeView(secrets={"regcred": docker_secret("regcred")})
+    asker = FakeAsker()
+    engine = Engine(no_policies(), RegistrySettings(), view, asker, Held((own,)))
+    subject = workload(APP, secrets=("regcred",))
+    engine.judge(subject, Deadline.after(5), date(2026, 1, 1))
+    sources = [credential.source for credential in asker.questions[0].credentials]
+    assert sources == ["secret/regcred", "node/config.json"]
+
+
+def test_what_is_not_known_of_the_nodes_credentials_stays_with_the_image() -> None:
+    undecided = Undecided(NodeCause.PROVIDER_FAILING, "plugin ecr: it timed out")
+    assert judge(held=Held(undecided)).judgement.images[0].undecided is undecided
+    assert judge().judgement.images[0].undecided is None
 
 
 def test_a_plugin_that_fails_here_leaves_a_refusal_undecided_and_a_success_as_it_is() -> None:

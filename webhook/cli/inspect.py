@@ -16,8 +16,11 @@ from webhook.cli.options import (
     say,
     view_of,
 )
+from webhook.cluster.selection import is_label
+from webhook.credentials.execute import Command, RunFailure
 from webhook.credentials.gojson import JsonError, JsonObject, parse
 from webhook.credentials.keyring import keyring_of
+from webhook.credentials.node import NodeKeyring, node_keyring
 from webhook.credentials.secret import (
     DOCKER_CONFIG_JSON_KEY,
     DOCKER_CONFIG_JSON_TYPE,
@@ -26,11 +29,12 @@ from webhook.credentials.secret import (
     Secret,
 )
 from webhook.deadline import Deadline
-from webhook.images.placement import ANYWHERE
+from webhook.images.placement import Placement
 from webhook.images.reference import parse as parse_reference
 from webhook.images.workloads import ImageUse, Place, PodInputs, PullPolicy, pull_policy
 from webhook.registry.outcome import Outcome, Pull
 from webhook.registry.resolver import Question
+from webhook.registry.settings import NodeCredentials, RegistrySettings
 from webhook.report.inspection import as_json, as_text
 from webhook.review.engine import Engine, Workload
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
@@ -55,6 +59,13 @@ def add_parser(parser: Parser) -> None:
         help="a pull secret that the pod names; repeatable, in order",
     )
     parser.add_flag("--service-account", metavar="NAME", help="the pod's service account")
+    parser.add_flag(
+        "--node-selector",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a label of the nodes that the pod may run on; repeatable",
+    )
+    parser.add_flag("--node-name", metavar="NAME", help="the node that the pod names")
     parser.add_flag(
         "--pull-policy",
         choices=[policy.value for policy in PullPolicy],
@@ -86,6 +97,8 @@ def _inspect(given: argparse.Namespace, options: ViewOptions) -> tuple[Judged, .
     has_view = options.manifests is not None or options.kubeconfig is not None
     if (given.pod_secret or given.service_account) and not has_view:
         raise UsageError("--pod-secret and --service-account need --manifests or --kubeconfig")
+    if (given.node_selector or given.node_name) and not has_view:
+        raise UsageError("--node-selector and --node-name need --manifests or --kubeconfig")
     if given.offline and options.kubeconfig is not None:
         raise UsageError("--offline contacts nobody, so it cannot read --kubeconfig's cluster")
     store = open_policies(options)
@@ -94,7 +107,8 @@ def _inspect(given: argparse.Namespace, options: ViewOptions) -> tuple[Judged, .
     try:
         engine = desk.engine()
         if given.offline:
-            engine = Engine(engine.policies, engine.settings, view, _Nobody())
+            held = _without_plugins(engine.settings)
+            engine = Engine(engine.policies, engine.settings, view, _Nobody(), held)
         deadline = Deadline.after(options.timeout)
         pod = _pod(given, options, engine, configs, deadline)
         return engine.examine(pod, _uses(given), deadline)
@@ -113,6 +127,32 @@ class _Nobody:
         denial: bool = False,  # noqa: ARG002
     ) -> list[Outcome]:
         return [Outcome(Pull.UNKNOWN, before_credentials=True) for _ in questions]
+
+
+def _without_plugins(settings: RegistrySettings) -> NodeKeyring:
+    """Return what the nodes' files hold; a plugin would contact somebody."""
+
+    def unasked(command: Command, deadline: Deadline) -> RunFailure:  # noqa: ARG001 - a Runner
+        return RunFailure("is not run, since --offline contacts nobody")
+
+    return node_keyring(
+        settings.node_docker_config,
+        settings.credential_providers,
+        files=settings.node_credentials is NodeCredentials.FILES,
+        runner=unasked,
+    )
+
+
+def _placement(given: argparse.Namespace) -> Placement:
+    """Return where the pod may run. Raises UsageError for what is no label of a node."""
+    selector: dict[str, str] = {}
+    for text in given.node_selector or ():
+        key, separator, value = text.partition("=")
+        if not separator or not is_label(key, value):
+            raise UsageError(f"--node-selector: {text!r} is no KEY=VALUE of a label")
+        if selector.setdefault(key, value) != value:
+            raise UsageError(f"--node-selector: {key} is given two values")
+    return Placement(node_name=given.node_name or "", node_selector=tuple(sorted(selector.items())))
 
 
 def _uses(given: argparse.Namespace) -> list[ImageUse]:
@@ -136,8 +176,9 @@ def _pod(
     names = given.pod_secret or []
     has_view = options.manifests is not None or options.kubeconfig is not None
     account_name = given.service_account or "default"
+    placement = _placement(given)
     if not names and not configs and has_view:
-        inputs = PodInputs((), account_name, ())
+        inputs = PodInputs((), account_name, (), placement=placement)
         workload = Workload(options.namespace, "Pod", "", inputs)
         return engine.pod_facts(workload, deadline)
     named = tuple(
@@ -153,7 +194,7 @@ def _pod(
         secrets=named,
         keyring=keyring_of([*configs, *_readable(named)]),
         settings=engine.settings,
-        eligible=engine.eligible(ANYWHERE, deadline),
+        eligible=engine.eligible(placement, deadline),
     )
 
 

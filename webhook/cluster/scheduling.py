@@ -58,6 +58,11 @@ class Eligible:
         """Return how many may hold images that they do not list."""
         return (self.nodes.full_mask & self.selection.mask).bit_count()
 
+    def silent_lists(self, name: str) -> int:
+        """Return how many may hold an image that they do not list: their lists are full."""
+        full = self.nodes.full_mask & self.selection.mask
+        return full.bit_count() - sum(full >> slot & 1 for slot in self.nodes.holders(name))
+
     def names(self, limit: int) -> tuple[str, ...]:
         """Return the names of some of them."""
         slots: list[int] = []

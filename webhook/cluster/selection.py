@@ -276,6 +276,11 @@ def mask_of(slots: Iterable[int], size: int) -> int:
     return int.from_bytes(bits, "little")
 
 
+def is_label(key: str, value: str) -> bool:
+    """Tell whether an API server takes a label of a node, or a pair of a ``nodeSelector``."""
+    return _is_label_key(key) and _is_label_value(value)
+
+
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
     """Tell whether a toleration bears a taint (``Toleration.ToleratesTaint``).
 

@@ -120,9 +120,12 @@ def node_keyring(
     credential_providers: tuple[Path, Path] | None,
     *,
     files: bool,
+    runner: Runner = run_process,
 ) -> NodeKeyring:
     """Return what nodes hold: nothing unless ``files`` (``nodeCredentials: files``)."""
-    return NodeFiles(docker_config, credential_providers) if files else NoNodeCredentials()
+    if not files:
+        return NoNodeCredentials()
+    return NodeFiles(docker_config, credential_providers, runner=runner)
 
 
 class _Plugins:

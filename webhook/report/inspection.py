@@ -3,16 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from webhook.credentials.keyring import Broken, Credential
 from webhook.images.reference import Reference
 from webhook.policy.action import Action
 from webhook.registry.outcome import NETWORK_RULES, Outcome
 from webhook.registry.quota import Quota
+from webhook.report.nodes import judged_for_json, node_lines, nodes_json
 from webhook.review.messages import words
 from webhook.review.quotas import left_in_short
-from webhook.review.words import shown
+from webhook.review.words import readable, shown
 from webhook.rules.facts import Judged
 from webhook.rules.judge import Finding
 from webhook.rules.pulls import doubt as doubt_of
+
+_WHY_LIMIT = 400
 
 
 def as_json(judged: Judged) -> Mapping[str, Any]:
@@ -29,7 +33,11 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
         "digest": outcome.digest,
         "quota": _quota(outcome.quota),
         "credentials": [
-            {"source": c.source, "key": readable(c.key), "username": readable(c.username)}
+            {
+                "source": readable(c.source),
+                "key": readable(c.key),
+                "username": readable(c.username),
+            }
             for c in judged.credentials
         ],
         "requests": [
@@ -41,6 +49,9 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
             }
             for r in outcome.requests
         ],
+        "credentialsUnknown": readable(why) if (why := _unknown_credentials(judged)) else None,
+        "judgedFor": judged_for_json(judged),
+        "nodes": nodes_json(judged),
     }
 
 
@@ -52,11 +63,6 @@ def _quota(quota: Quota | None) -> Mapping[str, int | None] | None:
         "limit": quota.limit,
         "windowSeconds": quota.window_seconds,
     }
-
-
-def readable(text: str) -> str:
-    """Return text that bytes gave (a Secret's, an argument's), with what is no UTF-8 replaced."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def _reference(judged: Judged) -> Mapping[str, str | None] | None:
@@ -104,18 +110,35 @@ def _lines(judged: Judged) -> Iterator[str]:
         yield f"platforms    {', '.join(shown(p, 60) for p in outcome.platforms if p)}"
     if outcome.quota is not None:
         yield f"quota        {left_in_short(outcome.quota)}"
+    if isinstance(reference, Reference):
+        yield from node_lines(judged)
     yield f"pull         {_verdict(outcome)}"
     if (said := message(judged)) is not None:
         yield f"             {said}"
 
 
 def _credential_lines(judged: Judged) -> Iterator[str]:
-    if not judged.credentials:
-        yield "credentials  none: the pull is anonymous"
-    for number, credential in enumerate(judged.credentials, start=1):
-        head = "credentials  " if number == 1 else "             "
-        user = shown(credential.username) if credential.username else "nobody (anonymous)"
-        yield f"{head}{number}. {credential.source}, key {shown(credential.key)}, user {user}"
+    lines = [
+        f"{number}. {shown(c.source)}, key {shown(c.key)}, user {_user(c)}"
+        for number, c in enumerate(judged.credentials, start=1)
+    ]
+    if why := _unknown_credentials(judged):
+        lines.append(f"{'others ' if lines else ''}not known: {shown(why, _WHY_LIMIT)}")
+    if not lines and not isinstance(judged.pod.keyring, Broken):
+        lines.append("none: the pull is anonymous")
+    for number, line in enumerate(lines):
+        yield f"{'credentials  ' if number == 0 else '             '}{line}"
+
+
+def _user(credential: Credential) -> str:
+    return shown(credential.username) if credential.username else "nobody (anonymous)"
+
+
+def _unknown_credentials(judged: Judged) -> str:
+    """Say why a node may try more credentials than those that are told, empty where it may not."""
+    unreadable, undecided = judged.pod.unreadable, judged.undecided
+    whys = [*([unreadable.why] if unreadable else []), *([undecided.why] if undecided else [])]
+    return "; ".join(whys)
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -3,10 +3,14 @@
 from typing import Any
 
 from webhook.registry.outcome import Cause, Pull
+from webhook.report.nodes import MOST_NAMES, ORIGINS
 
 _TEXT = {"type": "string"}
 _NUMBER_OR_NULL = {"type": ["integer", "null"]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
+_TEXTS = {"type": ["array", "null"], "items": _TEXT}
+_COUNT = {"type": ["integer", "null"]}
+_COUNTS = {"type": ["object", "null"], "additionalProperties": {"type": "integer"}}
 
 
 def schema() -> dict[str, Any]:
@@ -57,6 +61,39 @@ def schema() -> dict[str, Any]:
                     **{"as": _TEXT_OR_NULL},
                 ),
             },
+            credentialsUnknown={
+                "description": "why a node may try more than these; null where it may not",
+                **_TEXT_OR_NULL,
+            },
+            judgedFor={
+                "description": "the platforms that it was judged for, and where each comes from",
+                "type": "object",
+                "additionalProperties": {"enum": list(ORIGINS)},
+            },
+            nodes={
+                "description": "the nodes that the pod may run on; null where no node is known of",
+                "anyOf": [{"type": "null"}, _nodes()],
+            },
+        ),
+    }
+
+
+def _nodes() -> dict[str, Any]:
+    return {
+        "description": "where the nodes could not be read, why says so and all else is null",
+        **_object(
+            known=_COUNT,
+            eligible=_COUNT,
+            virtual={"description": "eligible ones that are no machines", **_COUNT},
+            names={"description": f"of the eligible, {MOST_NAMES} at most", **_TEXTS},
+            platforms=_COUNTS,
+            unknownPlatforms=_COUNT,
+            runtimes=_COUNTS,
+            unknownRuntimes=_COUNT,
+            fullLists={"description": "too full to prove that the image is not there", **_COUNT},
+            holders={"description": "eligible nodes that list the image", **_COUNT},
+            heldBy={"description": f"the names of those, {MOST_NAMES} at most", **_TEXTS},
+            why=_TEXT_OR_NULL,
         ),
     }
 

@@ -244,7 +244,13 @@ class Engine:
             for use, question in asked.items()
         }
         judged = (
-            Judged(pod, use, tried[use].credentials, known[use] if use in known else said[use])
+            Judged(
+                pod,
+                use,
+                tried[use].credentials,
+                known[use] if use in known else said[use],
+                undecided=tried[use].undecided,
+            )
             for use in uses
         )
         return tuple(

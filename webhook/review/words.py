@@ -29,6 +29,11 @@ def shell_word(text: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
+def readable(text: str) -> str:
+    """Return text that bytes gave (a Secret's, an argument's), with what is no UTF-8 replaced."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
 def _visible(character: str) -> str:
     if character == " " or not unicodedata.category(character).startswith(("C", "Z")):
         return character

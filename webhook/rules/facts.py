@@ -8,6 +8,7 @@ from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Absent, ServiceAccount, Unreadable
 from webhook.credentials.dockerconfig import Undecodable, entries_of
 from webhook.credentials.keyring import Broken, Credential, Keyring
+from webhook.credentials.node import Undecided
 from webhook.credentials.secret import DOCKER_CONFIG_JSON_TYPE, DOCKERCFG_TYPE, Secret
 from webhook.images.workloads import ImageUse
 from webhook.policy.action import Action
@@ -89,7 +90,8 @@ class Judged:
 
     ``kept_back`` is None but where every node that may run the pod holds the image, so
     that only the kubelet's records of who pulled it decide: whether they may keep it from
-    this pod (:mod:`webhook.rules.records`).
+    this pod (:mod:`webhook.rules.records`). ``undecided`` is why nodes may hold more
+    credentials than ``credentials``, None where they do not.
     """
 
     pod: PodFacts
@@ -98,6 +100,7 @@ class Judged:
     outcome: Outcome
     presence: Presence = Presence()
     kept_back: bool | None = None
+    undecided: Undecided | None = None
 
 
 class PulledBy(StrEnum):
