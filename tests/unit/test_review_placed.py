@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +24,12 @@ from webhook.credentials.node import NodeCause, Undecided
 from webhook.deadline import Deadline
 from webhook.images.placement import Placement
 from webhook.images.platform import Platform
-from webhook.images.workloads import Place
+from webhook.images.workloads import Place, PullPolicy
 from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.settings import RegistrySettings
 from webhook.review.engine import Engine, Judgement, Workload
-from webhook.review.messages import words
+from webhook.review.messages import warning, words
 
 APP = "ghcr.io/acme/app:1.2"
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
@@ -311,3 +312,90 @@ def test_a_plugin_that_fails_here_leaves_a_refusal_undecided_and_a_success_as_it
     assert judge(held=failing).causes == {}
     gone = Outcome(Pull.FAILS, Cause.TAG_NOT_FOUND, before_credentials=True)
     assert judge(outcome=gone, held=failing).causes == {Cause.TAG_NOT_FOUND: Action.DENY}
+
+
+# -- what is not known of some nodes ----------------------------------------------------------
+
+FARGATE = node("f", labels={"eks.amazonaws.com/compute-type": "fargate"})
+GONE = Outcome(Pull.FAILS, Cause.TAG_NOT_FOUND, before_credentials=True)
+
+
+@pytest.mark.parametrize("fleet", [(FARGATE,), (node("a"), FARGATE)])
+def test_what_a_virtual_node_holds_is_undecided(fleet: tuple[Mapping[str, Any], ...]) -> None:
+    """Virtual nodes are undecided in presence and platform."""
+    asked = judge(*fleet, outcome=GONE)
+    assert asked.causes == {Cause.RUNTIME_UNKNOWN: Action.WARN}
+    assert words(asked.judgement.findings[0]).what == (
+        "not checked: some of its nodes may do otherwise: "
+        "tag-not-found, but nobody knows what a virtual node that may run it holds"
+    )
+    never = workload(use_of(APP, policy=PullPolicy.NEVER))
+    assert judge(*fleet, subject=never).causes == {Cause.RUNTIME_UNKNOWN: Action.WARN}
+    always = workload(use_of(APP, policy=PullPolicy.ALWAYS))
+    assert judge(*fleet, outcome=GONE, subject=always).causes == {Cause.TAG_NOT_FOUND: Action.DENY}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "host", "cause"),
+    [
+        ("cri-o://1.37.0", "ghcr.io", Cause.RUNTIME_UNKNOWN),
+        ("cri-o://1.37.0", "quay.io", Cause.TAG_NOT_FOUND),
+        ("containerd://2.4.2", "ghcr.io", Cause.TAG_NOT_FOUND),
+    ],
+)
+def test_a_failure_by_way_of_a_hosts_toml_is_undecided_where_cri_o_runs(
+    runtime: str, host: str, cause: Cause, tmp_path: Path
+) -> None:
+    (tmp_path / host).mkdir()
+    (tmp_path / host / "hosts.toml").write_text('[host."https://mirror.corp"]\n')
+    settings = RegistrySettings(hosts_dir=tmp_path)
+    asked = judge(node("a", runtime=runtime), node("b"), outcome=GONE, settings=settings)
+    assert asked.outcome.cause is cause
+
+
+@pytest.mark.parametrize(
+    ("written", "outcome", "cause"),
+    [
+        ("nginx:1", GONE, Cause.CLUSTER_UNAVAILABLE),
+        (APP, replace(NONE, older_take=True), Cause.CLUSTER_UNAVAILABLE),
+        (APP, GONE, Cause.TAG_NOT_FOUND),
+    ],
+)
+def test_where_no_node_can_be_read_no_runtime_is_taken_for_granted(
+    written: str, outcome: Outcome, cause: Cause
+) -> None:
+    subject = workload(use_of(written, policy=PullPolicy.ALWAYS))
+    name = str(subject.inputs.images[0].reference)
+    view = FakeView(accounts={"builder": ServiceAccount("shop", "builder", ())})
+    view.fleet = Unreadable(Cause.CLUSTER_UNAVAILABLE, "nodes are not listed yet")
+    engine = Engine(no_policies(), RegistrySettings(), view, FakeAsker({name: outcome}), Held())
+    judgement = engine.judge(subject, Deadline.after(5), date(2026, 1, 1))
+    assert judgement.images[0].outcome.cause is cause
+
+
+def windows(name: str, build: str) -> Mapping[str, Any]:
+    info = {
+        "architecture": "amd64",
+        "operatingSystem": "windows",
+        "kernelVersion": build,
+        "containerRuntimeVersion": "containerd://2.4.2",
+    }
+    return {"metadata": {"name": name}, "status": {"nodeInfo": info}}
+
+
+def test_windows_nodes_are_told_by_their_builds() -> None:
+    fleet = windows("a", "10.0.20348.2"), windows("b", "10.0.20348.9"), windows("c", "10.0.26100")
+    names = "windows(10.0.20348)/amd64", "windows(10.0.26100)/amd64"
+    none = replace(NONE, platforms=("linux/amd64",), judged_for=names, unserved=names)
+    asked = judge(*fleet, outcome=none)
+    labels = "kubernetes.io/os=windows, kubernetes.io/arch=amd64"
+    assert asked.outcome.detail == (
+        f"it is for linux/amd64, not for {names[0]} (2 nodes with {labels}), "
+        f"{names[1]} (1 node with {labels})"
+    )
+
+
+def test_some_served_is_said_once() -> None:
+    some = replace(NONE, cause=Cause.PLATFORM_SOME, pull=Pull.UNKNOWN)
+    asked = judge(node("a"), node("b", "arm64"), outcome=some)
+    assert warning(asked.judgement.findings[0]).count("not for linux/amd64") == 1

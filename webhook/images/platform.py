@@ -19,7 +19,9 @@ _T = TypeVar("_T")
 _OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?", re.ASCII)
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_SHOWN = re.compile(r"[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,2}", re.ASCII)
+_SHOWN = re.compile(
+    r"[A-Za-z0-9._-]{1,64}(\([0-9.]{1,64}\))?(/[A-Za-z0-9._-]{1,64}){0,2}", re.ASCII
+)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _WIN32K = "win32k"
@@ -40,6 +42,13 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @property
+    def named(self) -> str:
+        """Return it with its version (``platforms.FormatAll``): ``windows(10.0.20348)/amd64``."""
+        if not self.os_version:
+            return str(self)
+        return str(replace(self, os=f"{self.os}({self.os_version})"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ def shown(platform: Platform | None) -> str:
 
     What no platform is called is ``unknown/unknown``: the text would end in a message.
     """
-    named = "" if platform is None else str(platform)
+    named = "" if platform is None else platform.named
     return named if not named or _SHOWN.fullmatch(named) else UNKNOWN
 
 

@@ -216,6 +216,8 @@ class Outcome:
     ``source`` names the credential that was last sent. ``answered``: it is a 401 that
     nothing was left to say to, an answer to containerd and no error. ``unheard``: a host that a
     hosts.toml puts before the last gave no answer, so that a node may fare otherwise.
+    ``by_hosts_file``: a hosts.toml says how its registry is reached, which not every
+    runtime reads.
     ``quota`` is how many pulls were left when the name was resolved, None: not told.
     ``asked_at`` is when the last request that it rests on was sent, on the monotonic
     clock in seconds.
@@ -237,6 +239,7 @@ class Outcome:
     source: str = ""
     answered: bool = False
     unheard: bool = False
+    by_hosts_file: bool = False
     quota: Quota | None = None
     asked_at: float = 0.0
 

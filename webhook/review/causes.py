@@ -214,7 +214,8 @@ MEANINGS: Mapping[Cause, Meaning] = {
         "It is a cloud's registry (ECR, Artifact Registry, GCR, ACR), or nodeCredentials: files.",
     ),
     Cause.RUNTIME_UNKNOWN: Meaning(
-        "The nodes that would run the pod do not pull as containerd does.",
+        "Some nodes that may run the pod pull otherwise than the newest containerd (an older one, "
+        "cri-o), or tell nobody what they hold (Fargate, virtual-kubelet).",
         "Nothing in the manifest.",
     ),
     Cause.SECRET_NOT_FOUND: Meaning(

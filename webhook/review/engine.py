@@ -288,6 +288,10 @@ class Engine:
             return outcome.unknown(_NODE_CAUSES[missing.cause], missing.why)
         if not isinstance(use.reference, Reference):
             return outcome
+        if outcome.pull is Pull.FAILS and is_configured(
+            use.reference.host, self.settings.hosts_dir
+        ):
+            outcome = replace(outcome, by_hosts_file=True)
         outcome = with_misspelling(outcome, use.reference, self.settings)
         return seen_from_nodes(outcome, use.reference, self.settings)
 

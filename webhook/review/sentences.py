@@ -294,7 +294,7 @@ SENTENCES: Mapping[Cause, Said] = {
         "see nodeCredentials",
     ),
     Cause.RUNTIME_UNKNOWN: _say(
-        _with_detail("not checked: the nodes that run it do not pull as containerd does"),
+        _with_detail("not checked: some of its nodes may do otherwise"),
         "nothing in the manifest needs a change",
     ),
     Cause.SECRET_NOT_FOUND: _say(

@@ -74,13 +74,14 @@ class Presence:
     """What the nodes say of an image: who lists it, and how many lists are too full to tell.
 
     ``perhaps_by`` are those that list as many names as they can of an image of the same
-    repository. ``unreadable`` says why the nodes are not known; nobody looked where all is
-    empty.
+    repository. ``virtual`` counts nodes that tell nobody what they hold. ``unreadable`` says
+    why the nodes are not known; nobody looked where all is empty.
     """
 
     held_by: tuple[str, ...] = ()
     perhaps_by: tuple[str, ...] = ()
     full_lists: int = 0
+    virtual: int = 0
     unreadable: Unreadable | None = None
 
 

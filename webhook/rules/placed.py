@@ -1,5 +1,6 @@
 """What the nodes that a pod may run on make of a pull: their platforms, runtimes and images."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -34,13 +35,10 @@ def platforms_of(pod: PodFacts) -> tuple[Platform, ...]:
 def on_its_nodes(judged: Judged) -> Judged:
     """Return what was judged as it is once the nodes were looked at."""
     eligible = judged.pod.eligible
-    outcome = judged.outcome
-    if isinstance(eligible, Eligible):
-        outcome = _by_runtime(judged.use, outcome, eligible)
-        if outcome.unserved:
-            outcome = replace(outcome, detail=outcome.detail or _unserved(outcome, eligible))
-    elif outcome.unserved:
-        outcome = replace(outcome, detail=outcome.detail or _unserved(outcome, None))
+    outcome = _by_runtime(judged, judged.outcome)
+    if outcome.unserved and not outcome.detail:
+        known = eligible if isinstance(eligible, Eligible) else None
+        outcome = replace(outcome, detail=_unserved(outcome, known))
     judged = replace(judged, outcome=outcome)
     if eligible is None or not matters(judged.use, outcome):
         return judged
@@ -72,11 +70,11 @@ def doubt_of_platform(judged: Judged) -> str:
 
 def _unserved(outcome: Outcome, eligible: Eligible | None) -> str:
     """Say what is not served, by count and label, and what the image is for."""
-    counts = dict[str, int]()
+    counts = Counter[str]()
     for platform, nodes in (eligible.platforms if eligible is not None else {}).items():
         for machine in machines(platform):
-            counts[str(machine)] = nodes
-    told = [_told(platform, counts.get(platform, 0)) for platform in outcome.unserved]
+            counts[machine.named] += nodes
+    told = [_told(platform, counts[platform]) for platform in outcome.unserved]
     offered = [platform for platform in outcome.platforms or () if platform]
     built = f"it is for {_listed(offered)}, " if offered else ""
     return f"{built}not for {_listed(told)}"
@@ -85,9 +83,12 @@ def _unserved(outcome: Outcome, eligible: Eligible | None) -> str:
 def _told(platform: str, nodes: int) -> str:
     if not nodes:
         return platform
-    architecture = platform.split("/")[1] if "/" in platform else platform
+    os, _, rest = platform.partition("/")
+    labels = f"kubernetes.io/arch={rest.partition('/')[0]}"
+    if not os.startswith("linux"):
+        labels = f"kubernetes.io/os={os.partition('(')[0]}, {labels}"
     many = f"{nodes} node{'s' if nodes > 1 else ''}"
-    return f"{platform} ({many} with kubernetes.io/arch={architecture})"
+    return f"{platform} ({many} with {labels})"
 
 
 def _listed(texts: Iterable[str], most: int = 5) -> str:
@@ -99,19 +100,32 @@ def _listed(texts: Iterable[str], most: int = 5) -> str:
 # -- runtimes ------------------------------------------------------------------------------
 
 
-def _by_runtime(use: ImageUse, outcome: Outcome, eligible: Eligible) -> Outcome:
+def _by_runtime(judged: Judged, outcome: Outcome) -> Outcome:
     """Leave undecided what another runtime of the eligible nodes may decide otherwise."""
     if outcome.pull is not Pull.FAILS:
         return outcome
+    eligible = judged.pod.eligible
+    if isinstance(eligible, Unreadable):
+        differs = outcome.older_take or _is_short(judged.use) or outcome.by_hosts_file
+        return outcome.unknown(eligible.cause, eligible.why) if differs else outcome
+    if eligible is None:
+        return outcome
+    why = _otherwise(judged, outcome, eligible)
+    return outcome.unknown(Cause.RUNTIME_UNKNOWN, why) if why else outcome
+
+
+def _otherwise(judged: Judged, outcome: Outcome, eligible: Eligible) -> str:
+    """Say which runtime may not fail so, empty where none may."""
     if outcome.cause is Cause.PLATFORM_NONE and eligible.virtual:
-        return outcome.unknown(Cause.RUNTIME_UNKNOWN, "a virtual node may run it")
+        return "a virtual node may run it"
     if outcome.older_take and not all(map(_is_newest, _versions(eligible))):
-        why = "containerd before 2.1 takes another platform of it"
-        return outcome.unknown(Cause.RUNTIME_UNKNOWN, why)
-    if _is_short(use) and any(runtime.name == "cri-o" for runtime in eligible.runtimes):
-        why = "cri-o looks short names up in its own registries.conf"
-        return outcome.unknown(Cause.RUNTIME_UNKNOWN, why)
-    return outcome
+        return "containerd before 2.1 takes another platform or format of it"
+    if any(runtime.name == "cri-o" for runtime in eligible.runtimes):
+        if _is_short(judged.use):
+            return "cri-o looks short names up in its own registries.conf"
+        if outcome.by_hosts_file:
+            return "cri-o reads no hosts.toml, but its own registries.conf"
+    return ""
 
 
 def _versions(eligible: Eligible) -> Iterable[tuple[str, tuple[int, ...]]]:

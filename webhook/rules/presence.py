@@ -13,7 +13,7 @@ from webhook.cluster.scheduling import Eligible
 from webhook.cluster.view import Unreadable
 from webhook.images.reference import Reference
 from webhook.images.workloads import ImageUse, PullPolicy
-from webhook.registry.outcome import Outcome, Pull, Rule
+from webhook.registry.outcome import Cause, Outcome, Pull, Rule
 from webhook.rules.facts import Presence
 
 
@@ -36,7 +36,7 @@ def presence_of(use: ImageUse, eligible: Eligible | Unreadable) -> Presence:
     if not held_by and isinstance(use.reference, Reference) and use.reference.digest is None:
         # Of the names of an image its digests are listed first: those are not cut here.
         perhaps_by = eligible.holding(use.reference.name)
-    return Presence(held_by, perhaps_by, eligible.full_lists)
+    return Presence(held_by, perhaps_by, eligible.full_lists, eligible.virtual)
 
 
 def with_presence(
@@ -50,9 +50,18 @@ def with_presence(
         return outcome
     if presence.unreadable is not None:
         return outcome.unknown(presence.unreadable.cause, presence.unreadable.why)
+    if presence.virtual and not presence.held_by:
+        return outcome.unknown(Cause.RUNTIME_UNKNOWN, _virtual(outcome))
     if use.pull_policy is PullPolicy.NEVER:
         if kept_back or not presence.held_by:
             return outcome
         return Outcome(Pull.UNKNOWN, detail="some nodes hold it, and others are not asked to pull")
     held = presence.held_by or presence.perhaps_by
     return replace(outcome, pull=Pull.UNKNOWN) if held else outcome
+
+
+def _virtual(outcome: Outcome) -> str:
+    # Of what is never pulled nobody was asked.
+    asked = outcome.pull is Pull.FAILS and outcome.cause is not None
+    found = f"{outcome.cause}, but " if asked else ""
+    return f"{found}nobody knows what a virtual node that may run it holds"

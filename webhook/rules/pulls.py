@@ -48,12 +48,12 @@ def doubt(judged: Judged, cause: Cause) -> str:
     if cause.rule in NETWORK_RULES:
         at_node = judged.pod.settings.vantage is Vantage.NODE
         return "" if at_node else "the nodes may see the network differently"
+    if cause is Cause.PLATFORM_SOME:
+        return "some nodes can run it"
     if outcome.pull is Pull.UNKNOWN:
         return outcome.detail or "it could not be known"
     if cause is Cause.BLOB_MISSING:
         return "a node may have that layer already"
-    if cause is Cause.PLATFORM_SOME:
-        return "some nodes can run it"
     if cause is Cause.PLATFORM_NONE:
         return doubt_of_platform(judged)
     if cause is Cause.CREDENTIAL_UNDECODABLE:
