@@ -131,7 +131,7 @@ def test_a_manifest_is_decoded_as_go_decodes_it(containerd: ImagesOracle, text: 
         assert theirs is ours
     else:
         assert ours.config == _descriptor(theirs["config"])
-        assert list(ours.layers) == [_descriptor(one) for one in theirs["layers"] or ()]
+        assert list(ours.layers or ()) == [_descriptor(one) for one in theirs["layers"] or ()]
 
 
 @settings(max_examples=400, deadline=None)

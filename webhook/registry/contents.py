@@ -5,7 +5,7 @@ fetched once, under the size and digest that a descriptor declares, unless the
 descriptor brings the content along.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -163,6 +163,18 @@ class ContentStore:
             kind = Kind.MANIFEST if descriptor.media_type in MANIFEST_TYPES else Kind.CONFIG
             yield from self._ask_body(descriptor, kind)
         return self._content.bodies[descriptor.digest]
+
+
+def transferred(descriptors: Iterable[Descriptor]) -> int:
+    """Return the bytes that fetching ``descriptors`` takes, as they are declared.
+
+    Content is kept by its digest, so that each is fetched once, however often a manifest
+    lists it. Where its mentions disagree the largest counts; less than nothing is nothing.
+    """
+    sizes: dict[str, int] = {}
+    for one in descriptors:
+        sizes[one.digest] = max(0, one.size, sizes.get(one.digest, 0))
+    return sum(sizes.values())
 
 
 def _verify(descriptor: Descriptor, body: bytes) -> None:

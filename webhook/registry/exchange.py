@@ -39,13 +39,15 @@ _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]{1,127}/[A-Za-z0-9.+-]{1,127}")
 class Target:
     """What is to be pulled, from where, how deep to look, and for which platforms.
 
-    No platforms: none is known; it is judged for linux/amd64.
+    No platforms: none is known; it is judged for linux/amd64. ``sizes``: at depth platform
+    the manifest of each is read too, for its layers; the other depths do not mind it.
     """
 
     reference: Reference
     registry: Registry
     depth: Depth
     platforms: tuple[Platform, ...] = ()
+    sizes: bool = False
 
 
 def predict(
@@ -198,10 +200,12 @@ class _Pull:
     def _fetched(self, resolved: Resolved, resolver: Resolver) -> Steps[Outcome]:
         root = Descriptor(resolved.type_, resolved.digest, resolved.size)
         whole = self._target.depth is Depth.WHOLE
-        serving = Serving(self._attempt, root, self._target.platforms, whole=whole)
+        platforms, sizes = self._target.platforms, self._target.sizes
+        serving = Serving(self._attempt, root, platforms, whole=whole, sizes=sizes)
         if whole:
             return (yield from serving.outcome(Fetcher(self._attempt, self._hosts)))
-        how = " ".join(map(str, self._target.platforms))
+        # In full: a platform's text leaves the version of Windows out.
+        how = repr((platforms, sizes))
         seen = self._memory.seen(root.digest, how)
         if seen is not None:
             return seen.told(self._ok(root.digest))

@@ -50,6 +50,7 @@ was found; each cause has a code that is assigned once and never given again::
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from webhook.images.platform import Platform
 from webhook.registry.quota import Quota
 
 
@@ -211,8 +212,10 @@ class Outcome:
     target of a redirect. ``tags`` are near names for a tag that is not there;
     ``platforms`` is what an index offers, None where nobody looked. ``judged_for`` are the
     platforms that it was judged for, ``unserved`` those of them that it is not built for:
-    a single manifest is pulled all the same. ``older_take``: containerd before 2.1 would
-    take another platform of the index than the newest does.
+    a single manifest is pulled all the same. ``sizes`` are the bytes of the compressed
+    layers for each platform that is served, empty where they were not learnt.
+    ``older_take``: containerd before 2.1 would take another platform of the index than the
+    newest does.
     ``source`` names the credential that was last sent. ``answered``: it is a 401 that
     nothing was left to say to, an answer to containerd and no error. ``unheard``: a host that a
     hosts.toml puts before the last gave no answer, so that a node may fare otherwise.
@@ -235,6 +238,7 @@ class Outcome:
     platforms: tuple[str, ...] | None = None
     judged_for: tuple[str, ...] = ()
     unserved: tuple[str, ...] = ()
+    sizes: tuple[tuple[Platform, int], ...] = ()
     older_take: bool = False
     source: str = ""
     answered: bool = False

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 from webhook.credentials.keyring import Credential
+from webhook.images.platform import Platform
 from webhook.registry.authorizer import Authority
 from webhook.registry.endpoint import Endpoint, Registry
 from webhook.registry.outcome import Outcome
@@ -59,16 +60,17 @@ class _Bounded(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is remembered of content that was found good: what it offers, and for whom."""
+    """What is remembered of content that was found good: what it offers, for whom, how large."""
 
     platforms: tuple[str, ...] | None
     judged_for: tuple[str, ...]
     unserved: tuple[str, ...]
+    sizes: tuple[tuple[Platform, int], ...] = ()
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
         """Take down what a good outcome says of the content."""
-        return cls(outcome.platforms, outcome.judged_for, outcome.unserved)
+        return cls(outcome.platforms, outcome.judged_for, outcome.unserved, outcome.sizes)
 
     def told(self, outcome: Outcome) -> Outcome:
         """Return ``outcome`` with what the same content had said before."""
@@ -77,6 +79,7 @@ class Seen:
             platforms=self.platforms,
             judged_for=self.judged_for,
             unserved=self.unserved,
+            sizes=self.sizes,
         )
 
 

@@ -23,7 +23,7 @@ from webhook.registry.lanes import THREADS, Lanes, OverloadedError
 from webhook.registry.memory import FRESH_SECONDS, Key, Memory
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.recall import Recall
-from webhook.registry.settings import RegistrySettings
+from webhook.registry.settings import Depth, RegistrySettings
 from webhook.registry.wire import Ask, Reply, Trouble
 
 MAX_WAITING = THREADS // 2
@@ -50,12 +50,14 @@ class Sender(Protocol):
 class Question:
     """One image with the credentials that the kubelet would try, in their order.
 
-    ``platforms`` are those of the nodes; none known: linux/amd64.
+    ``platforms`` are those of the nodes; none known: linux/amd64. ``sizes``: those of the
+    layers are wanted too, which may take a request more for each platform.
     """
 
     reference: Reference
     credentials: tuple[Credential, ...] = ()
     platforms: tuple[Platform, ...] = ()
+    sizes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,14 @@ class Resolver:
 
     def _target(self, question: Question) -> Target:
         reference = question.reference
+        depth = self._settings.depth_for(reference.host)
         return Target(
             reference,
             registry_for(reference, self._settings),
-            self._settings.depth_for(reference.host),
+            depth,
             question.platforms,
+            # At the other depths they are known anyway, or never: one answer serves both.
+            sizes=question.sizes and depth is Depth.PLATFORM,
         )
 
     def _flight(

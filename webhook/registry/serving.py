@@ -10,7 +10,7 @@ from webhook.images.platform import Platform, matches, may_run
 from webhook.registry.attempt import Attempt
 from webhook.registry.fetch import Fetcher
 from webhook.registry.manifest import IMAGE_TYPES, holds, read_document
-from webhook.registry.ocispec import Descriptor, ImageIndex
+from webhook.registry.ocispec import Descriptor, ImageIndex, ImageManifest
 from webhook.registry.outcome import Cause, Outcome, Pull
 from webhook.registry.walk import Content, Kind, Walked, Want, choose, pull
 from webhook.registry.wire import Steps
@@ -22,18 +22,28 @@ LINUX_AMD64 = Platform("linux", "amd64")
 class Serving:
     """Judges what a name was resolved to. ``whole``: to the last blob, not to the index alone.
 
+    ``sizes``: to the manifest of each platform, which tells how large its layers are. Asked
+    for or not, sizes are told where that of everything that is served is known.
+
     The config of a single manifest decides no pull. It is looked at where platforms are
     known, to tell that an image will be pulled and cannot run.
     """
 
     def __init__(
-        self, attempt: Attempt, root: Descriptor, platforms: tuple[Platform, ...], *, whole: bool
+        self,
+        attempt: Attempt,
+        root: Descriptor,
+        platforms: tuple[Platform, ...],
+        *,
+        whole: bool,
+        sizes: bool = False,
     ) -> None:
         self._attempt = attempt
         self._root = root
         self._platforms = platforms or (LINUX_AMD64,)
         self._known = bool(platforms)
         self._whole = whole
+        self._sizes = sizes
 
     def outcome(self, fetcher: Fetcher) -> Steps[Outcome]:
         """Fetch the root and go as far from it as was asked, for every platform."""
@@ -44,6 +54,7 @@ class Serving:
             why = f"its bytes are not those of {self._root.digest}"
             return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
         content, refused, foreign = Content(), list[Platform](), list[Platform]()
+        served: list[tuple[Platform, int | None]] = []
         built_for: Platform | None = None
         for platform in self._platforms:
             walked = yield from self._walked(body, platform, content, fetcher)
@@ -57,7 +68,10 @@ class Serving:
                 refused.append(platform)
             elif walked.platform is not None and not may_run(platform, walked.platform):
                 foreign.append(platform)
-        return self._told(body, refused, foreign, built_for)
+            else:
+                served.append((platform, walked.size))
+        told = self._told(body, refused, foreign, built_for)
+        return replace(told, sizes=_all_known(served))
 
     def _told(
         self,
@@ -102,7 +116,7 @@ class Serving:
             want = next(walk)
             while True:
                 if not self._whole and self._is_enough(want):
-                    return Walked()
+                    return self._cut_short(content)
                 came = yield from fetcher.wanted(want)
                 if isinstance(came, Outcome):
                     return came
@@ -116,4 +130,15 @@ class Serving:
         entry = want.descriptor
         declared = entry.media_type in IMAGE_TYPES and entry.platform is not None
         of_a_single_one = want.kind is Kind.CONFIG and self._root.media_type in IMAGE_TYPES
-        return declared or (of_a_single_one and not self._known)
+        return (declared and not self._sizes) or (of_a_single_one and not self._known)
+
+    def _cut_short(self, content: Content) -> Walked:
+        """Return what is known where no more is asked for."""
+        read = content.documents.get((self._root.digest, False))
+        return Walked(layers=read.layers if isinstance(read, ImageManifest) else None)
+
+
+def _all_known(served: list[tuple[Platform, int | None]]) -> tuple[tuple[Platform, int], ...]:
+    """Return the sizes where each is known: a part would be taken for all."""
+    known = tuple((platform, size) for platform, size in served if size is not None)
+    return known if len(known) == len(served) else ()

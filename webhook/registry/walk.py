@@ -27,6 +27,7 @@ from webhook.registry.contents import (
     Want,
     fails,
     not_fetched,
+    transferred,
 )
 from webhook.registry.manifest import (
     CONFIG_TYPES,
@@ -81,18 +82,19 @@ class Walked:
 
     ``offered`` is what the root index declares, for people; None for a single manifest.
     ``platform`` is what the chosen image is for, its config's word before its entry's;
-    None where it was not learnt. ``layers`` are those of the chosen manifest.
+    None where it was not learnt. ``layers`` are those of the chosen manifest, None where
+    it was not read.
     """
 
     unusable: Unusable | None = None
     offered: tuple[str, ...] | None = None
     platform: Platform | None = None
-    layers: tuple[Descriptor, ...] = ()
+    layers: tuple[Descriptor, ...] | None = None
 
     @property
-    def size(self) -> int:
-        """The bytes of the layers as they are transferred."""
-        return sum(max(0, layer.size) for layer in self.layers)
+    def size(self) -> int | None:
+        """Return the bytes of the layers as they are transferred."""
+        return None if self.layers is None else transferred(self.layers)
 
 
 Walk: TypeAlias = Generator[Want, Sent, Walked]
