@@ -170,6 +170,9 @@ def test_what_a_32_bit_arm_node_may_be_is_v7_or_v8() -> None:
         (".5Ki", 512),
         ("1.", 1),
         ("9E99", 2**63 - 1),
+        (2**70, 2**63 - 1),
+        ("-9E99", 1 - 2**63),
+        (-(2**70), 1 - 2**63),
     ],
 )
 def test_a_quantity_is_read_as_whole_bytes(quantity: Any, expected: int | None) -> None:
@@ -259,6 +262,40 @@ def test_the_required_affinity_and_the_tolerations_of_a_pod_leave_nodes_out() ->
     assert names(term, named) == ("a", "b", "d")
     assert names(term, tolerations=[{"key": "dedicated", "operator": "Exists"}]) == ("a", "c", "d")
     assert names(term, tolerations=[{"key": "dedicated", "value": "y"}]) == ("a", "d")
+
+
+def disk(name: str, size: Any, arch: str = "amd64", **labels: str) -> dict[str, Any]:
+    node = with_info(operatingSystem="linux", architecture=arch)
+    node["metadata"] = {"name": name, "labels": labels}
+    node["status"]["allocatable"] = {"ephemeral-storage": size}
+    return node
+
+
+def test_each_platform_has_a_smallest_node_of_its_own() -> None:
+    nodes = (
+        disk("a", "10Gi", "arm64"),
+        disk("b", "40Gi"),
+        disk("c", "30Gi", pool="big"),
+        disk("d", "30Gi", pool="big"),
+        disk("untold", None),
+        disk("none", "0"),
+        disk("less", "-1"),
+        disk("virtual", "1Gi", type="virtual-kubelet"),
+        disk("nameless", "2Gi", ""),
+    )
+    found = of({}, *nodes)
+    told = {str(p): (found.name_of(one.slot), one.storage) for p, one in found.smallest.items()}
+    assert told == {"linux/arm64": ("a", 10 * 2**30), "linux/amd64": ("c", 30 * 2**30)}
+    assert found.smallest_ephemeral_storage == 2 * 2**30
+    big = of({"nodeSelector": {"pool": "big"}}, *nodes)
+    assert set(map(str, big.smallest)) == {"linux/amd64"}
+    assert of({"nodeSelector": {"pool": "none"}}, *nodes).smallest == {}
+    assert of({}).smallest_ephemeral_storage is None
+
+
+@pytest.mark.parametrize("size", [2**70, -(2**70), "9E99", "-9E99", True, "much", [], {}])
+def test_a_disk_of_any_size_is_indexed(size: Any) -> None:
+    assert of({}, disk("a", size)).count == 1
 
 
 def test_a_node_that_a_pod_names_counts_though_it_is_cordoned() -> None:

@@ -272,13 +272,14 @@ def _repository(name: str) -> str:
 def bytes_of(quantity: Any) -> int | None:
     """Read a ``resource.Quantity`` as whole bytes, rounded up (``Value()``); None for another."""
     if isinstance(quantity, int) and not isinstance(quantity, bool):
-        return quantity
+        return max(-_MAX_QUANTITY, min(quantity, _MAX_QUANTITY))
     found = _QUANTITY.fullmatch(quantity) if isinstance(quantity, str) else None
     if found is None or len(found[1]) > len(str(_MAX_QUANTITY)) + 2:
         return None
     number = Fraction(found[1].rstrip(".") or "0")
     number *= Fraction(10) ** int(found[2]) if found[2] else _SUFFIXES.get(found[3], Fraction(1))
-    return min(-(-number.numerator // number.denominator), _MAX_QUANTITY)
+    whole = -(-number.numerator // number.denominator)
+    return max(-_MAX_QUANTITY, min(whole, _MAX_QUANTITY))
 
 
 def _platform(info: Mapping[str, Any], labels: Mapping[str, str]) -> Platform | None:

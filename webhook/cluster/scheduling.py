@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from webhook.cluster.node import Runtime
 from webhook.cluster.nodes import Nodes
-from webhook.cluster.selection import Selection
+from webhook.cluster.selection import Selection, Smallest
 from webhook.images.placement import ANYWHERE, Placement, placement_of
 from webhook.images.platform import Platform
 
@@ -52,6 +52,15 @@ class Eligible:
     def smallest_ephemeral_storage(self) -> int | None:
         """Return the least that pods may take of a real node's disk, in bytes; None if untold."""
         return self.selection.smallest_ephemeral_storage
+
+    @property
+    def smallest(self) -> Mapping[Platform, Smallest]:
+        """Return the node with the least of it for each platform, where one tells both."""
+        return {p: found for p, found in self.selection.smallest.items() if p is not None}
+
+    def name_of(self, slot: int) -> str:
+        """Return the name of the node in a slot, empty where it is free."""
+        return next(iter(self.nodes.names_of((slot,))), "")
 
     @property
     def full_lists(self) -> int:

@@ -44,6 +44,14 @@ _MAX_NAME, _MAX_PREFIX = 63, 253
 _AS_FLAGS = bytes.maketrans(b"01", b"\0\1")
 
 
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """A node that has the least: how many bytes of its disk pods may take, and its slot."""
+
+    storage: int
+    slot: int
+
+
 @dataclass(frozen=True)
 class Selection:
     """Some nodes, as a set of slots, and what they are; virtual nodes are counted apart."""
@@ -56,7 +64,12 @@ class Selection:
     platforms: Mapping[Platform, int]
     unknown_platforms: int
     runtimes: Mapping[Runtime, int]
-    smallest_ephemeral_storage: int | None
+    smallest: Mapping[Platform | None, Smallest]
+    """Of the real nodes of each platform; None: of those that tell no platform."""
+
+    @property
+    def smallest_ephemeral_storage(self) -> int | None:
+        return min((one.storage for one in self.smallest.values()), default=None)
 
     @cached_property
     def flags(self) -> bytes:
@@ -120,20 +133,20 @@ class SchedulingIndex:
         self.size = len(nodes)
         self._labels: list[tuple[int, Labels]] = []
         self._slots: dict[str, int] = {}
-        storage: list[tuple[int, int]] = []
+        storage: defaultdict[Platform | None, list[tuple[int, int]]] = defaultdict(list)
         by_profile: defaultdict[Profile, list[int]] = defaultdict(list)
         for slot, node in enumerate(nodes):
             if node is not None:
                 self._labels.append((slot, node.labels))
                 self._slots[node.name] = slot
                 by_profile[node.profile].append(slot)
-                if node.ephemeral_storage is not None and not node.profile.virtual:
-                    storage.append((node.ephemeral_storage, slot))
+                # 0 is said where as much is reserved as could be measured: it tells nothing.
+                left = node.ephemeral_storage or 0
+                if left > 0 and not node.profile.virtual:
+                    storage[node.profile.platform].append((left, slot))
         self.all = mask_of((slot for slot, _ in self._labels), self.size)
         self._profiles = [(p, mask_of(slots, self.size)) for p, slots in by_profile.items()]
-        storage.sort()
-        self._storage = array("q", (found for found, _ in storage))
-        self._storage_slots = array("I", (slot for _, slot in storage))
+        self._storage = [(platform, *_columns(found)) for platform, found in storage.items()]
         self._keys: dict[str, _Values] = {}
         self._remembered: dict[Placement, Selection] = {}
         for key in warm:
@@ -175,8 +188,6 @@ class SchedulingIndex:
                 unknown += count
             else:
                 platforms[profile.platform] += count
-        flags = f"{mask:0{self.size}b}"[::-1].encode().translate(_AS_FLAGS)
-        fitting = compress(self._storage, map(flags.__getitem__, self._storage_slots))
         return Selection(
             mask=mask,
             size=self.size,
@@ -185,8 +196,18 @@ class SchedulingIndex:
             platforms=dict(platforms),
             unknown_platforms=unknown,
             runtimes=dict(runtimes),
-            smallest_ephemeral_storage=next(fitting, None),
+            smallest=self._smallest(mask),
         )
+
+    def _smallest(self, mask: int) -> Mapping[Platform | None, Smallest]:
+        flags = f"{mask:0{self.size}b}"[::-1].encode().translate(_AS_FLAGS)
+        found = {}
+        for platform, storage, slots in self._storage:
+            fitting = compress(zip(storage, slots, strict=True), map(flags.__getitem__, slots))
+            first = next(fitting, None)
+            if first is not None:
+                found[platform] = Smallest(*first)
+        return found
 
     # -- the scheduler's filters -----------------------------------------------------------
 
@@ -266,6 +287,12 @@ class SchedulingIndex:
                 self._keys = {}
             self._keys[key] = found
         return found
+
+
+def _columns(storage: list[tuple[int, int]]) -> tuple["array[int]", "array[int]"]:
+    """Return the storage of some nodes from the least up, and beside it their slots."""
+    storage.sort()
+    return array("q", (found for found, _ in storage)), array("I", (slot for _, slot in storage))
 
 
 def mask_of(slots: Iterable[int], size: int) -> int:
