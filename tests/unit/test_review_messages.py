@@ -70,8 +70,12 @@ DETAILS = {
     Cause.EXPIRES_SOON: "in 3 days",
     Cause.TOKEN_OLD: "12 h",
     Cause.DIGEST_CHANGED: "since 2026-11-01",
-    Cause.SIZE_OVER_LIMIT: "5.1 GiB, and 4 GiB are allowed",
-    Cause.NODE_TOO_SMALL: "5.1 GiB, and node a has 4 GiB",
+    Cause.SIZE_OVER_LIMIT: (
+        "5.2 GiB of compressed layers for linux/arm64, the policy allows 4 GiB"
+    ),
+    Cause.NODE_TOO_SMALL: (
+        '5.2 GiB of compressed layers for linux/arm64, 4 GiB of storage on node "pi-1"'
+    ),
 }
 REQUESTS = {
     Cause.CREDENTIALS_MISSING: (asked(401), Exchanged("GET", TOKEN, 403)),
@@ -110,6 +114,10 @@ def example(cause: Cause) -> Finding:
         judged = judged_of(Outcome(Pull.OK))
         field = "spec.template.spec.serviceAccountName"
         return Finding(cause, Action.DENY, judged, field, "builder")
+    if cause.rule is Rule.IMAGE_TOO_LARGE:
+        judged = judged_of(Outcome(Pull.OK, requests=(asked(200),)))
+        detail, source = DETAILS[cause], "prod.yaml:7"
+        return Finding(cause, Action.DENY, judged, FIELD, source=source, detail=detail)
     image, detail = WRITTEN.get(cause, (IMAGE, DETAILS.get(cause, "")))
     pod, secret, source = pod_of(), "", ""
     if cause in WITH_SECRET:
@@ -226,7 +234,12 @@ def test_what_others_wrote_stays_on_its_line_bounded_and_printable(
     )
     judged = Judged(pod, use_of(hostile, container=hostile), (), outcome)
     finding = replace(
-        plain, judged=judged, secret=hostile if plain.secret else "", doubt=hostile, source=hostile
+        plain,
+        judged=judged,
+        secret=hostile if plain.secret else "",
+        doubt=hostile,
+        source=hostile,
+        detail=hostile if plain.detail else "",
     )
     for line in lines_of(finding):
         assert len(line) <= 2500

@@ -14,7 +14,7 @@ from webhook.cluster.selection import Selection, Smallest
 from webhook.images.placement import ANYWHERE, Placement, placement_of
 from webhook.images.platform import Platform
 
-__all__ = ["ANYWHERE", "Eligible", "Placement", "eligible", "machines", "placement_of"]
+__all__ = ["ANYWHERE", "Eligible", "Placement", "Smallest", "eligible", "machines", "placement_of"]
 
 
 @dataclass(frozen=True, slots=True)

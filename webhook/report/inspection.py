@@ -15,6 +15,7 @@ from webhook.review.words import readable, shown
 from webhook.rules.facts import Judged
 from webhook.rules.judge import Finding
 from webhook.rules.pulls import doubt as doubt_of
+from webhook.rules.size import amount
 
 _WHY_LIMIT = 400
 
@@ -31,6 +32,7 @@ def as_json(judged: Judged) -> Mapping[str, Any]:
         "code": cause.code if cause is not None else None,
         "message": message(judged),
         "digest": outcome.digest,
+        "sizes": _sizes(outcome) or None,
         "quota": _quota(outcome.quota),
         "credentials": [
             {
@@ -63,6 +65,15 @@ def _quota(quota: Quota | None) -> Mapping[str, int | None] | None:
         "limit": quota.limit,
         "windowSeconds": quota.window_seconds,
     }
+
+
+def _sizes(outcome: Outcome) -> Mapping[str, int]:
+    """Return the bytes of the layers by platform; the most where two have one text."""
+    sizes: dict[str, int] = {}
+    for platform, size in outcome.sizes:
+        text = readable(str(platform))
+        sizes[text] = max(size, sizes.get(text, 0))
+    return sizes
 
 
 def _reference(judged: Judged) -> Mapping[str, str | None] | None:
@@ -108,6 +119,9 @@ def _lines(judged: Judged) -> Iterator[str]:
         yield f"digest       {outcome.digest}"
     if outcome.platforms:
         yield f"platforms    {', '.join(shown(p, 60) for p in outcome.platforms if p)}"
+    if sizes := _sizes(outcome):
+        told = (f"{amount(size)} for {shown(platform, 60)}" for platform, size in sizes.items())
+        yield f"size         {', '.join(told)}"
     if outcome.quota is not None:
         yield f"quota        {left_in_short(outcome.quota)}"
     if isinstance(reference, Reference):

@@ -33,6 +33,11 @@ def schema() -> dict[str, Any]:
             code={"enum": [*(cause.code for cause in Cause), None]},
             message=_TEXT_OR_NULL,
             digest=_TEXT_OR_NULL,
+            sizes={
+                "description": "bytes of the compressed layers by platform; null where not known",
+                "type": ["object", "null"],
+                "additionalProperties": {"type": "integer", "minimum": 0},
+            },
             quota={
                 "description": "what the registry told of its pulls; null where it told nothing",
                 "anyOf": [

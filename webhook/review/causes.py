@@ -262,9 +262,12 @@ MEANINGS: Mapping[Cause, Meaning] = {
     Cause.DIGEST_CHANGED: Meaning(
         "The tag was moved since the pod started.", "Deploy again, or name the digest."
     ),
-    Cause.SIZE_OVER_LIMIT: Meaning("The image is larger than the policy's max.", f"{_SMALLER}."),
+    Cause.SIZE_OVER_LIMIT: Meaning(
+        "For a platform that runs it, the image is larger than the policy's max.", f"{_SMALLER}."
+    ),
     Cause.NODE_TOO_SMALL: Meaning(
-        "The image is larger than the smallest eligible node's free storage.",
+        "The image is larger than all that pods may take of the disk of a node that may run it: "
+        "allocatable ephemeral-storage. Unpacked it takes more still.",
         f"{_SMALLER}, or select larger nodes.",
     ),
     Cause.REGISTRY_NOT_ALLOWED: Meaning(

@@ -3,7 +3,7 @@
 What is I/O is passed in: the view of the cluster and whoever asks registries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -37,6 +37,7 @@ from webhook.rules.facts import Judged, NamedSecret, PodFacts
 from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
 from webhook.rules.placed import on_its_nodes, platforms_of
 from webhook.rules.quotas import shortages
+from webhook.rules.size import is_wanted
 
 FAULTS = {
     Fault.MALFORMED: Cause.REFERENCE_MALFORMED,
@@ -124,7 +125,9 @@ class Engine:
         self, workload: Workload, rules: Sequence[Rules], deadline: Deadline, *, denial: bool
     ) -> Judgement:
         pod = self.pod_facts(workload, deadline, fresh=denial)
-        images = self.examine(pod, workload.inputs.images, deadline, denial=denial)
+        uses = workload.inputs.images
+        sized = {use for use, rule in zip(uses, rules, strict=True) if is_wanted(rule, pod)}
+        images = self.examine(pod, uses, deadline, denial=denial, sized=sized)
         unchanged = _unchanged(workload)
         short = shortages(_started(workload, images, unchanged), workload.inputs.rollout)
         findings = without_repeats(
@@ -213,8 +216,12 @@ class Engine:
         deadline: Deadline,
         *,
         denial: bool = False,
+        sized: Collection[ImageUse] = (),
     ) -> tuple[Judged, ...]:
-        """Find out what the pull of each image comes to; registries are asked side by side."""
+        """Find out what the pull of each image comes to; registries are asked side by side.
+
+        Of those in ``sized`` it is asked, too, how large their layers are.
+        """
         folder = self.settings.hosts_dir
         known = {use: outcome for use in uses if (outcome := _known(pod, use, folder)) is not None}
         recorded = {use for use in uses if records.decide(pod, use)}
@@ -227,7 +234,7 @@ class Engine:
         tried = {use: self._credentials(pod, use, deadline, asks=use in asking) for use in uses}
         platforms = platforms_of(pod)
         asked = {
-            use: Question(use.reference, tried[use].credentials, platforms)
+            use: Question(use.reference, tried[use].credentials, platforms, use in sized)
             for use in uses
             if use in asking and isinstance(use.reference, Reference)
         }

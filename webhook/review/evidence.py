@@ -50,6 +50,8 @@ def _evidence(subject: Subject) -> str:
         return _of_secret(subject)
     if cause is Cause.QUOTA_TOO_SMALL:
         return _of_quota(subject)
+    if cause.rule is Rule.IMAGE_TOO_LARGE:
+        return f"{_of_requests(subject)}; {_policy(subject)}"
     return _of_requests(subject)
 
 

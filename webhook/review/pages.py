@@ -115,8 +115,10 @@ RULES: Mapping[Rule, RulePage] = {
     ),
     Rule.IMAGE_TOO_LARGE: RulePage(
         "The image is larger than allowed, or than a node has room for.",
-        "The sum of its compressed layers, from its manifest.",
-        "the manifest was read (depth: platform)",
+        "The sum of the compressed layers that each platform takes, from its manifest, beside the "
+        "policy's max and the smallest node of that platform.",
+        "the manifests were read (depth: platform or whole), and for a node's disk that no node "
+        "holds the image already",
     ),
     Rule.REGISTRY_NOT_ALLOWED: RulePage(
         "The policy does not allow images from there.",

@@ -365,11 +365,13 @@ SENTENCES: Mapping[Cause, Said] = {
         "deploy again, or name the digest",
     ),
     Cause.SIZE_OVER_LIMIT: _say(
-        _with_detail("the image is larger than the policy allows"), "make the image smaller"
+        _with_detail("the image is too large"), "make the image smaller", _with_detail("too large")
     ),
     Cause.NODE_TOO_SMALL: _say(
-        _with_detail("the image is larger than the smallest node's free storage"),
+        _with_detail("the image is too large for a node that may run it"),
         "make the image smaller, or select larger nodes",
+        _with_detail("too large for a node"),
+        "select larger nodes",
     ),
     Cause.REGISTRY_NOT_ALLOWED: _say(
         lambda s: f"the policy does not allow images of {s.name}",

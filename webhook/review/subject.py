@@ -32,7 +32,7 @@ class Subject:
         self.outcome = judged.outcome
         self.written = judged.use.written
         self.image = quoted(self.written)
-        self.detail = shown(judged.outcome.detail)
+        self.detail = shown(finding.detail or judged.outcome.detail)
         self.host = shown(parsed.host) if parsed else ""
         self.repository = quoted(parsed.repository) if parsed else ""
         self.tag = shown(parsed.tag or "") if parsed else ""

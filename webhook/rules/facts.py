@@ -134,6 +134,8 @@ class Found:
 
     ``field`` and ``secret`` name the pull secret that a finding is about, ``shortage`` the
     quota that several images of the pod share. ``most`` is the most that may be done about it.
+    ``detail`` is a phrase of its own for the message, where the outcome's is about something
+    else.
     """
 
     cause: Cause
@@ -142,3 +144,4 @@ class Found:
     secret: str = ""
     most: Action = Action.DENY
     shortage: Shortage | None = None
+    detail: str = ""

@@ -7,7 +7,7 @@ from webhook.images.workloads import Place
 from webhook.policy.action import Action
 from webhook.policy.select import Rules
 from webhook.registry.outcome import Cause, Rule
-from webhook.rules import pulls, secrets, texts
+from webhook.rules import pulls, secrets, size, texts
 from webhook.rules.facts import Found, Judged, Shortage
 
 
@@ -26,7 +26,8 @@ class Finding:
 
     ``doubt`` says why it is not denied though a policy would; ``source`` is the
     file and line of the policy that decided. ``exempt`` is the reason of the
-    exemption that lets it through. ``shortage`` is the quota that it is about.
+    exemption that lets it through. ``shortage`` is the quota that it is about. ``detail``
+    stands for the outcome's, where it is not empty.
     """
 
     cause: Cause
@@ -38,6 +39,7 @@ class Finding:
     source: str = ""
     exempt: str = ""
     shortage: Shortage | None = None
+    detail: str = ""
 
     @property
     def rule(self) -> Rule:
@@ -63,6 +65,7 @@ def judge(
 
 def _all(judged: Judged, rules: Rules) -> Iterator[Found]:
     yield from pulls.findings(judged)
+    yield from size.findings(judged, rules)
     yield from secrets.findings(judged)
     yield from texts.findings(judged, rules)
 
@@ -83,6 +86,7 @@ def _weigh(found: Found, judged: Judged, rules: Rules, at: Circumstances) -> Fin
         source=exempt.source if exempt is not None else setting.source,
         exempt=exempt.reason if exempt is not None else "",
         shortage=found.shortage,
+        detail=found.detail,
     )
 
 
