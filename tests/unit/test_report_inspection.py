@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.review_kit import URL, asked, docker_secret, judged_of, named, pod_of, use_of
+from webhook.images.platform import Platform
 from webhook.registry.outcome import Cause, Exchanged, Outcome, Pull
 from webhook.registry.quota import Quota
 from webhook.report.inspection import as_json, as_text
@@ -51,6 +52,15 @@ EXAMPLES = {
     "ok": judged_of(
         Outcome(
             Pull.OK, digest="sha256:" + "a" * 64, requests=(asked(200),), platforms=("linux/amd64",)
+        )
+    ),
+    "sized": judged_of(
+        Outcome(
+            Pull.OK,
+            sizes=(
+                (Platform("linux", "amd64"), 432013312),
+                (Platform("linux", "arm64"), 417542963),
+            ),
         )
     ),
     "quota": judged_of(
@@ -116,6 +126,26 @@ def test_a_text_shows_credentials_requests_and_the_outcome() -> None:
         "--docker-username=USER --docker-password=PASSWORD --dry-run=client -o yaml | kubectl "
         "apply -f -",
     ]
+
+
+def test_sizes_are_told_by_platform_where_they_are_known() -> None:
+    assert as_json(EXAMPLES["sized"])["sizes"] == {
+        "linux/amd64": 432013312,
+        "linux/arm64": 417542963,
+    }
+    assert "  size         412 MiB for linux/amd64, 398.2 MiB for linux/arm64" in as_text(
+        EXAMPLES["sized"]
+    )
+    assert as_json(EXAMPLES["ok"])["sizes"] is None
+    assert "size " not in as_text(EXAMPLES["ok"])
+
+
+def test_an_image_of_no_layers_is_of_a_known_size_and_two_of_one_name_tell_the_larger() -> None:
+    empty = judged_of(Outcome(Pull.OK, sizes=((Platform("linux", "amd64"), 0),)))
+    assert as_json(empty)["sizes"] == {"linux/amd64": 0}
+    versions = [Platform("windows", "amd64", os_version=f"10.0.{n}") for n in (17763, 20348)]
+    both = judged_of(Outcome(Pull.OK, sizes=((versions[0], 8), (versions[1], 5))))
+    assert as_json(both)["sizes"] == {"windows/amd64": 8}
 
 
 def test_what_a_node_may_see_otherwise_is_said_to_be_uncertain() -> None:

@@ -11,6 +11,7 @@ from webhook.policy.select import BUILT_IN_SOURCE
 from webhook.registry.outcome import Cause, Exchanged, Rule
 from webhook.review.subject import NAME_LIMIT, Subject, named_source
 from webhook.review.words import quoted, shown
+from webhook.rules.size import full_lists
 
 _TEXT_RULES = frozenset(
     {Rule.MUTABLE_TAG, Rule.ALWAYS_PULL, Rule.NEVER_PULLED, Rule.REGISTRY_NOT_ALLOWED}
@@ -28,6 +29,8 @@ def known(subject: Subject) -> str:
 def _full_lists(subject: Subject) -> str:
     """Say where absence from the nodes is only judged, not proven."""
     full = subject.judged.presence.full_lists
+    if subject.finding.cause is Cause.NODE_TOO_SMALL:
+        full = full_lists(subject.judged)
     if not full or subject.finding.rule is Rule.PULL_SECRET:
         return ""
     nodes = "the list of 1 node is" if full == 1 else f"the lists of {full} nodes are"

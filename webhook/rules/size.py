@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from webhook.cluster.scheduling import Eligible, Smallest, machines
 from webhook.images.platform import Platform, normalised
-from webhook.images.workloads import ImageUse, PullPolicy
+from webhook.images.workloads import PullPolicy
 from webhook.policy.action import Action
 from webhook.policy.select import Rules
 from webhook.registry.outcome import Cause, Pull, Rule
-from webhook.rules.facts import Found, Judged, PodFacts
+from webhook.rules.facts import Found, Judged, PodFacts, Presence
 from webhook.rules.presence import presence_of
 
 Sizes = Sequence[tuple[Platform, int]]
@@ -50,7 +50,7 @@ def findings(judged: Judged, rules: Rules) -> Iterator[Found]:
             larger, room = told_apart(tight.size, tight.node.storage)
             name = eligible.name_of(tight.node.slot)
             told = f'{_layers(larger, tight.platform)}, {room} of storage on node "{name}"'
-            doubt = _unknown(judged) or _held(judged.use, eligible)
+            doubt = _unknown(judged) or _held(judged)
             yield Found(Cause.NODE_TOO_SMALL, doubt, detail=told)
 
 
@@ -88,12 +88,23 @@ def _unknown(judged: Judged) -> str:
     return outcome.detail or "it could not be known"
 
 
-def _held(use: ImageUse, eligible: Eligible) -> str:
+def _held(judged: Judged) -> str:
     """Say that a node need not pull it. A policy's ``max`` holds all the same."""
-    if use.pull_policy is PullPolicy.ALWAYS:
-        return ""
-    held_by = presence_of(use, eligible).held_by
+    held_by = _presence(judged).held_by
     return f'node "{held_by[0]}" holds the image already' if held_by else ""
+
+
+def full_lists(judged: Judged) -> int:
+    """Return how many nodes may hold an image that they do not list, where that matters."""
+    return _presence(judged).full_lists
+
+
+def _presence(judged: Judged) -> Presence:
+    # Of an image that is pulled the nodes are not asked otherwise: its outcome stands.
+    eligible = judged.pod.eligible
+    if eligible is None or judged.use.pull_policy is PullPolicy.ALWAYS:
+        return Presence()
+    return presence_of(judged.use, eligible)
 
 
 # -- words -----------------------------------------------------------------------------------
