@@ -120,6 +120,7 @@ def test_an_image_that_pulls_is_told_with_all_its_keys(registry: Registry, tmp_p
         "cause": None,
         "code": None,
         "message": None,
+        "sizes": None,
         "quota": None,
         "credentials": [{"source": "file/c.json", "key": registry.host, "username": "shop"}],
         "credentialsUnknown": None,

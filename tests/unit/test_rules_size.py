@@ -363,7 +363,7 @@ def test_two_amounts_that_differ_never_read_the_same(
 def read(text: str) -> Fraction:
     number, _, unit = text.partition(" ")
     units = ("byte", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    return Fraction(number) * 1024 ** units.index(unit.removesuffix("s"))
+    return Fraction(number) * Fraction(1024 ** units.index(unit.removesuffix("s")))
 
 
 @given(st.integers(0, 2**80), st.one_of(st.integers(1, 2**10), st.integers(1, 2**80)))
