@@ -106,7 +106,7 @@ def test_a_single_manifest_tells_its_size_without_a_request_more(
     asked = len(pulled(world, *platforms, sizes=not sizes).asks)
     # Where platforms are known its config is read, for what it was built for.
     assert len(played.asks) == asked == (3 if platforms else 2)
-    assert told(played.outcome) == {"linux/amd64": 11}
+    assert told(played.outcome) == {str(one): 11 for one in platforms or (AMD64,)}
 
 
 def test_a_nested_index_is_followed_to_the_manifest() -> None:
@@ -128,7 +128,7 @@ def test_one_manifest_for_two_platforms_is_read_once() -> None:
     assert told(played.outcome) == {"linux/amd64": 9, "linux/arm64": 9}
 
 
-def test_what_is_not_served_has_no_size() -> None:
+def test_what_is_not_pulled_has_no_size_and_what_cannot_run_has_one() -> None:
     world = World()
     index(world, on("amd64", manifest(world, layer(9))))
     some = pulled(world, *BOTH).outcome
@@ -138,7 +138,8 @@ def test_what_is_not_served_has_no_size() -> None:
     foreign = World()
     manifest(foreign, layer(9), arch="s390x")
     beside = pulled(foreign, AMD64).outcome
-    assert (beside.pull, beside.unserved, beside.sizes) == (Pull.OK, ("linux/amd64",), ())
+    assert (beside.pull, beside.unserved) == (Pull.OK, ("linux/amd64",))
+    assert told(beside) == {"linux/amd64": 9}
 
 
 def test_a_part_of_the_sizes_is_not_told_as_all() -> None:

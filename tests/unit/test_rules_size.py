@@ -136,6 +136,13 @@ def test_with_no_policy_nobody_asks_for_sizes_and_none_is_found(judge: Judge) ->
     assert [question.sizes for question in judge.asker.questions] == [False]
 
 
+def test_of_an_image_that_is_never_pulled_no_size_is_asked(judge: Judge) -> None:
+    # Where every node holds it, the registry is asked what it says to a pod without a login.
+    subject = workload(use_of(policy=PullPolicy.NEVER))
+    assert found(judge(node("a", "1Gi", images=(APP,)), subject=subject)) == {}
+    assert [question.sizes for question in judge.asker.questions] == [False]
+
+
 def test_a_denial_is_asked_for_anew(judge: Judge) -> None:
     assert found(judge()) == {Cause.SIZE_OVER_LIMIT: Action.DENY}
     assert [denial for _, denial in judge.asker.calls] == [False, True]
@@ -302,9 +309,9 @@ def test_lists_that_are_too_full_to_tell_are_told(judge: Judge) -> None:
     judge.setting = "deny"
     subject = workload(use_of(policy=PullPolicy.IF_NOT_PRESENT))
     told = words(only(judge(node("a", "1Gi", full=50), subject=subject))).known
-    assert "1 node lists 50 images" in told
+    assert "the list of 1 node is as long as can be" in told
     short = words(only(judge(node("a", "1Gi", full=49), subject=subject))).known
-    assert "50 images" not in short
+    assert "as long as can be" not in short
 
 
 def test_the_numbers_of_a_node_with_the_longest_name_are_not_cut(judge: Judge) -> None:

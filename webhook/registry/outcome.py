@@ -213,7 +213,7 @@ class Outcome:
     ``platforms`` is what an index offers, None where nobody looked. ``judged_for`` are the
     platforms that it was judged for, ``unserved`` those of them that it is not built for:
     a single manifest is pulled all the same. ``sizes`` are the bytes of the compressed
-    layers for each platform that is served, empty where they were not learnt.
+    layers for each platform that takes some, empty where they were not learnt.
     ``older_take``: containerd before 2.1 would take another platform of the index than the
     newest does.
     ``source`` names the credential that was last sent. ``answered``: it is a 401 that

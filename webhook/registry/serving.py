@@ -23,7 +23,7 @@ class Serving:
     """Judges what a name was resolved to. ``whole``: to the last blob, not to the index alone.
 
     ``sizes``: to the manifest of each platform, which tells how large its layers are. Asked
-    for or not, sizes are told where that of everything that is served is known.
+    for or not, sizes are told where that of everything that is taken is known.
 
     The config of a single manifest decides no pull. It is looked at where platforms are
     known, to tell that an image will be pulled and cannot run.
@@ -54,7 +54,7 @@ class Serving:
             why = f"its bytes are not those of {self._root.digest}"
             return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
         content, refused, foreign = Content(), list[Platform](), list[Platform]()
-        served: list[tuple[Platform, int | None]] = []
+        taken: list[tuple[Platform, int | None]] = []
         built_for: Platform | None = None
         for platform in self._platforms:
             walked = yield from self._walked(body, platform, content, fetcher)
@@ -66,12 +66,12 @@ class Serving:
             built_for = walked.platform or built_for
             if unusable is not None:
                 refused.append(platform)
-            elif walked.platform is not None and not may_run(platform, walked.platform):
+                continue
+            taken.append((platform, walked.size))
+            if walked.platform is not None and not may_run(platform, walked.platform):
                 foreign.append(platform)
-            else:
-                served.append((platform, walked.size))
         told = self._told(body, refused, foreign, built_for)
-        return replace(told, sizes=_all_known(served))
+        return replace(told, sizes=_all_known(taken))
 
     def _told(
         self,
@@ -138,7 +138,7 @@ class Serving:
         return Walked(layers=read.layers if isinstance(read, ImageManifest) else None)
 
 
-def _all_known(served: list[tuple[Platform, int | None]]) -> tuple[tuple[Platform, int], ...]:
+def _all_known(taken: list[tuple[Platform, int | None]]) -> tuple[tuple[Platform, int], ...]:
     """Return the sizes where each is known: a part would be taken for all."""
-    known = tuple((platform, size) for platform, size in served if size is not None)
-    return known if len(known) == len(served) else ()
+    known = tuple((platform, size) for platform, size in taken if size is not None)
+    return known if len(known) == len(taken) else ()

@@ -232,7 +232,7 @@ class Engine:
             if use not in known or (use in recorded and not credentials_for(pod, use))
         }
         tried = {use: self._credentials(pod, use, deadline, asks=use in asking) for use in uses}
-        platforms = platforms_of(pod)
+        platforms, sized = platforms_of(pod), {use for use in sized if use not in known}
         asked = {
             use: Question(use.reference, tried[use].credentials, platforms, use in sized)
             for use in uses
