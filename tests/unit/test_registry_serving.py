@@ -58,7 +58,7 @@ def index_for(*platforms: Platform) -> Make:
 
 def unserved(make: Make, *nodes: Platform) -> tuple[Cause | None, tuple[str, ...]]:
     outcome = judged(make, *nodes).outcome
-    assert outcome.judged_for == tuple(map(str, nodes))
+    assert outcome.judged_for == tuple(node.named for node in nodes)
     return outcome.cause, outcome.unserved
 
 
@@ -90,8 +90,8 @@ def test_a_variant_decides_as_the_node_fetches() -> None:
 def test_the_version_of_windows_decides() -> None:
     make = index_for(NEW_WINDOWS)
     assert unserved(make, NEW_WINDOWS) == (None, ())
-    assert unserved(make, OLD_WINDOWS) == (Cause.PLATFORM_NONE, ("windows/amd64",))
-    assert unserved(make, OLD_WINDOWS, NEW_WINDOWS) == (Cause.PLATFORM_SOME, ("windows/amd64",))
+    assert unserved(make, OLD_WINDOWS) == (Cause.PLATFORM_NONE, (OLD_WINDOWS.named,))
+    assert unserved(make, OLD_WINDOWS, NEW_WINDOWS) == (Cause.PLATFORM_SOME, (OLD_WINDOWS.named,))
 
 
 def test_an_attestation_serves_nobody() -> None:
@@ -156,3 +156,61 @@ def test_what_an_older_containerd_would_take_of_an_index_is_told(
     outcome = judged(index_for(offered), node).outcome
     assert outcome.cause is Cause.PLATFORM_NONE
     assert outcome.older_take is taken
+
+
+X86 = Platform("linux", "386")
+
+
+@pytest.mark.parametrize(
+    ("make", "taken"),
+    [
+        (lambda shelf: shelf.index(shelf.index(shelf.image(b"a", **entry(X86)))), True),
+        (lambda shelf: shelf.index(shelf.image(b"a", built_for=S390X)), True),
+        (
+            lambda shelf: shelf.index(shelf.index(shelf.image(b"a", **entry(S390X)), **entry(X86))),
+            True,
+        ),
+        (
+            lambda shelf: shelf.index(
+                shelf.index(shelf.image(b"a", **entry(S390X)), **entry(ARM64))
+            ),
+            False,
+        ),
+    ],
+)
+def test_what_an_older_containerd_may_take_of_an_index_within_is_told(
+    make: Make, *, taken: bool
+) -> None:
+    outcome = judged(make, AMD64).outcome
+    assert (outcome.cause, outcome.older_take) == (Cause.PLATFORM_NONE, taken)
+
+
+def test_what_is_wrong_beside_the_entry_that_an_older_containerd_takes_is_told() -> None:
+    schema_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+
+    def make(shelf: Shelf) -> Document:
+        beside = {**shelf.image(b"b", built_for=AMD64, **entry(AMD64)), "mediaType": schema_1}
+        return shelf.index(shelf.image(b"a", built_for=AMD64, **entry(AMD64)), beside)
+
+    outcome = judged(make, AMD64, depth=Depth.WHOLE).outcome
+    assert (outcome.cause, outcome.older_take) == (Cause.MEDIA_TYPE_UNSUPPORTED, True)
+
+
+def test_schema_1_is_converted_by_an_older_containerd_alone() -> None:
+    """``WithSchema1Conversion`` of the CRI plugin of containerd 1."""
+    schema_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    for type_, taken in ((schema_1, True), ("text/html", False)):
+        answer = found(b"{}", type_)
+
+        def script(_: Ask, answer: Answer = answer) -> Answer:
+            return answer
+
+        played = play(script, target())
+        assert played.outcome.cause is Cause.MEDIA_TYPE_UNSUPPORTED
+        assert played.outcome.older_take is taken
+
+
+def test_windows_is_told_with_its_build() -> None:
+    outcome = judged(index_for(OLD_WINDOWS), NEW_WINDOWS).outcome
+    assert outcome.platforms == ("windows(10.0.17763)/amd64",)
+    assert outcome.unserved == ("windows(10.0.20348)/amd64",)

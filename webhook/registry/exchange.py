@@ -20,7 +20,7 @@ from webhook.registry.attempt import NOT_FOUND, OK, Attempt
 from webhook.registry.authorizer import Authority
 from webhook.registry.endpoint import Endpoint, Registry
 from webhook.registry.fetch import Fetcher
-from webhook.registry.manifest import MANIFEST_TYPES
+from webhook.registry.manifest import DOCKER_SCHEMA_1, MANIFEST_TYPES
 from webhook.registry.mediatypes import TOLD_TYPES
 from webhook.registry.ocispec import Descriptor
 from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, decided
@@ -244,4 +244,6 @@ class _Pull:
             detail = "its media type is none of an image"
         else:
             detail = "it names no media type"
-        return self._attempt.fails(Cause.MEDIA_TYPE_UNSUPPORTED, detail)
+        failing = self._attempt.fails(Cause.MEDIA_TYPE_UNSUPPORTED, detail)
+        # The CRI of containerd 1 converts it (``WithSchema1Conversion``).
+        return replace(failing, older_take=type_ == DOCKER_SCHEMA_1)

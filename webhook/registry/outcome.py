@@ -214,7 +214,7 @@ class Outcome:
     platforms that it was judged for, ``unserved`` those of them that it is not built for:
     a single manifest is pulled all the same. ``sizes`` are the bytes of the compressed
     layers for each platform that takes some, empty where they were not learnt.
-    ``older_take``: containerd before 2.1 would take another platform of the index than the
+    ``older_take``: containerd before 2.1 may take another entry or form of it than the
     newest does.
     ``source`` names the credential that was last sent. ``answered``: it is a 401 that
     nothing was left to say to, an answer to containerd and no error. ``unheard``: a host that a

@@ -6,13 +6,13 @@ as far as the depth asks; what was fetched for one platform serves the others.
 
 from dataclasses import replace
 
-from webhook.images.platform import Platform, matches, may_run
+from webhook.images.platform import Platform, may_run, shown
 from webhook.registry.attempt import Attempt
 from webhook.registry.fetch import Fetcher
 from webhook.registry.manifest import IMAGE_TYPES, holds, read_document
 from webhook.registry.ocispec import Descriptor, ImageIndex, ImageManifest
 from webhook.registry.outcome import Cause, Outcome, Pull
-from webhook.registry.walk import Content, Kind, Walked, Want, choose, pull
+from webhook.registry.walk import Content, Kind, Puller, Walked, Want, choose, pull
 from webhook.registry.wire import Steps
 
 LINUX_AMD64 = Platform("linux", "amd64")
@@ -62,7 +62,9 @@ class Serving:
                 return walked
             unusable = walked.unusable
             if unusable is not None and unusable.cause is not Cause.PLATFORM_NONE:
-                return self._attempt.fails(unusable.cause, unusable.detail)
+                older = self._older_takes(body, platform, content)
+                failing = self._attempt.fails(unusable.cause, unusable.detail)
+                return replace(failing, older_take=older)
             built_for = walked.platform or built_for
             if unusable is not None:
                 refused.append(platform)
@@ -71,6 +73,9 @@ class Serving:
             if walked.platform is not None and not may_run(platform, walked.platform):
                 foreign.append(platform)
         told = self._told(body, refused, foreign, built_for)
+        if told.cause is Cause.PLATFORM_NONE:
+            older = any(self._older_takes(body, platform, content) for platform in refused)
+            told = replace(told, older_take=older)
         return replace(told, sizes=_all_known(taken))
 
     def _told(
@@ -83,30 +88,38 @@ class Serving:
         document = read_document(body, self._root.media_type)
         offered = document.platforms if isinstance(document, ImageIndex) else None
         if offered is None and built_for is not None and built_for.architecture:
-            offered = (str(built_for),)
+            offered = (shown(built_for),)
         good = replace(
             self._attempt.fails(None),
             pull=Pull.OK,
             digest=self._root.digest,
             platforms=offered,
-            judged_for=tuple(map(str, self._platforms)),
-            unserved=tuple(map(str, refused or foreign)),
+            judged_for=tuple(platform.named for platform in self._platforms),
+            unserved=tuple(platform.named for platform in refused or foreign),
         )
         if not refused:
             return good
         if len(refused) < len(self._platforms):
             return good.unknown(Cause.PLATFORM_SOME, "")
-        return replace(
-            good,
-            pull=Pull.FAILS,
-            cause=Cause.PLATFORM_NONE,
-            older_take=isinstance(document, ImageIndex)
-            and any(
-                entry.platform is not None and matches(platform, entry.platform)
-                for entry in document.manifests
-                for platform in refused
-            ),
-        )
+        return replace(good, pull=Pull.FAILS, cause=Cause.PLATFORM_NONE)
+
+    def _older_takes(self, body: bytes, platform: Platform, content: Content) -> bool:
+        """Tell whether containerd before 2.1 may take another entry of an index; asks nobody.
+
+        It does where its own walk gets as far as to want something that was not fetched.
+        Where an entry declares no platform, versions differ in what they make of its config.
+        """
+        document = read_document(body, self._root.media_type)
+        if not isinstance(document, ImageIndex):
+            return False
+        if any(entry.platform is None for entry in document.manifests):
+            return True
+        try:
+            next(choose(self._root, body, platform, content, Puller.LOCAL))
+        except StopIteration as done:
+            walked: Walked = done.value
+            return walked.unusable is None
+        return True
 
     def _walked(
         self, body: bytes, platform: Platform, content: Content, fetcher: Fetcher

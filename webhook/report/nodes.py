@@ -144,8 +144,8 @@ def _origins(judged: Judged) -> dict[str, str]:
     """Return the platforms that the image was judged for; none where nobody looked so far."""
     settings, eligible = judged.pod.settings, judged.pod.eligible
     platforms = eligible.platforms if isinstance(eligible, Eligible) else ()
-    of_nodes = {str(machine) for platform in platforms for machine in machines(platform)}
-    declared = set(map(str, settings.platforms))
+    of_nodes = {machine.named for platform in platforms for machine in machines(platform)}
+    declared = {platform.named for platform in settings.platforms}
 
     def origin(platform: str) -> str:
         if settings.only_platforms:
@@ -166,7 +166,7 @@ def _by_origin(origins: Mapping[str, str]) -> str:
 
 
 def _platforms(eligible: Eligible) -> list[tuple[str, int]]:
-    return _counted((str(platform), count) for platform, count in eligible.platforms.items())
+    return _counted((platform.named, count) for platform, count in eligible.platforms.items())
 
 
 def _runtimes(eligible: Eligible) -> list[tuple[str, int]]:
