@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
+comma := ,
+
 # What runs containerd needs root on Linux; elsewhere it is left out, and CI takes that for a failure.
 ROOT := $(shell [ "$$(id -u)" = 0 ] && [ "$$(uname -s)" = Linux ] && echo yes)
 
@@ -32,8 +34,8 @@ demo: $(STAMP) ## The whole walk on this machine: no cluster, no internet
 run: $(STAMP) ## The same, and it keeps serving until Ctrl-C
 	@$(BIN)/pullproof demo --keep
 
-test: lint unit integration e2e diff ## Everything that CI runs
-	@echo "make test: lint, unit, integration, e2e$(if $(ROOT), and diff have passed, have passed; diff was left out: it needs root on Linux)"
+test: lint unit integration e2e diff node ## Everything that CI runs
+	@echo "make test: lint, unit, integration, e2e$(if $(ROOT),$(comma) diff and node have passed, have passed; diff and node were left out: they need root on Linux)"
 
 quick: lint unit ## The part of the tests that needs no real server (within 3 minutes)
 
@@ -63,6 +65,8 @@ mutants: $(STAMP) ## Break the engine's rules one at a time: the corpus must not
 	$(BIN)/python -m tests.differential.mutants
 
 node: $(STAMP) ## The same manifests on a real kubelet, with the webhook off and on (needs root on Linux)
+	@echo "node: containerd, runc and the kubelet are built once (about 2 minutes cold, after e2e and diff)"
+	$(PYTEST) tests/node
 	$(BIN)/python -m tests.node run
 
 bench: $(STAMP) ## Compare costs: what 5,000 nodes take
