@@ -142,7 +142,10 @@ def review(nodes: Nodes, spec: Mapping[str, Any], names: list[str]) -> None:
     """Ask all that a review of two images may ask of the nodes."""
     found = eligible(nodes, placement_of(spec))
     for name in names:
-        found.holding(name)
+        found.all_hold(name)
+        if not found.holding(name):
+            found.holding(name.rpartition(":")[0])
+        found.count_holding(name)
     _ = (found.platforms, found.runtimes, found.smallest_ephemeral_storage, found.full_lists)
     _ = (found.count, found.virtual, found.unknown_platforms, found.names(3))
     _ = [(one.storage, found.name_of(one.slot)) for one in found.smallest.values()]

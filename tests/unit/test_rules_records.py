@@ -24,6 +24,7 @@ from webhook.cluster.view import ServiceAccount, Unreadable
 from webhook.credentials.keyring import Credential
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
+from webhook.images.platform import Platform
 from webhook.images.workloads import PullPolicy
 from webhook.policy.action import Action
 from webhook.registry.outcome import Cause, Outcome, Pull
@@ -51,6 +52,7 @@ def judge(
     policy: PullPolicy = PullPolicy.IF_NOT_PRESENT,
     held: Held | None = None,
     asker: FakeAsker | None = None,
+    settings: RegistrySettings | None = None,
 ) -> Judgement:
     view = FakeView(
         secrets=dict(secrets or {}), accounts={"builder": ServiceAccount("shop", "builder", ())}
@@ -58,7 +60,7 @@ def judge(
     view.fleet = Nodes(tuple(map(node_of, nodes or (HOLDS,))))
     engine = Engine(
         no_policies(),
-        RegistrySettings(),
+        settings or RegistrySettings(),
         view,
         asker or FakeAsker({APP: outcome}),
         held or Held(),
@@ -142,6 +144,33 @@ def test_where_a_node_does_not_hold_it_a_failure_is_a_warning_whatever_matches()
 def test_a_virtual_node_tells_nobody_what_it_holds() -> None:
     fargate = node("f", images=(APP,), labels={"eks.amazonaws.com/compute-type": "fargate"})
     assert told(judge(GONE, HOLDS, fargate)) == {Cause.TAG_NOT_FOUND: Action.WARN}
+
+
+@pytest.mark.parametrize(
+    ("version", "action"),
+    [
+        ("v1.37.0", Action.WARN),
+        ("v1.35.0-rc.1", Action.WARN),
+        ("v1.34.9-eks-1a2b3c", Action.AUDIT),
+        ("v1.9.11", Action.AUDIT),
+        ("unknown", Action.WARN),
+        ("", Action.WARN),
+    ],
+)
+def test_a_kubelet_before_1_35_lets_every_pod_have_what_its_node_holds(
+    version: str, action: Action
+) -> None:
+    """KubeletEnsureSecretPulledImages: on by default from 1.35."""
+    old = {**HOLDS, "status": {**HOLDS["status"]}}
+    old["status"]["nodeInfo"] = {**HOLDS["status"]["nodeInfo"], "kubeletVersion": version}
+    assert told(judge(REFUSED, old)) == {Cause.CREDENTIALS_MISSING: action}
+    newer = {**HOLDS, "metadata": {**HOLDS["metadata"], "name": "newer"}}
+    assert told(judge(REFUSED, old, newer)) == {Cause.CREDENTIALS_MISSING: Action.WARN}
+
+
+def test_nodes_that_are_yet_to_come_hold_nothing() -> None:
+    declared = RegistrySettings(platforms=(Platform("linux", "amd64"),))
+    assert told(judge(GONE, settings=declared)) == {Cause.TAG_NOT_FOUND: Action.WARN}
 
 
 def test_under_always_presence_never_counts() -> None:

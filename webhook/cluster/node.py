@@ -44,6 +44,10 @@ _VIRTUAL_LABELS = (
 )
 _VIRTUAL_TAINTS = frozenset({"virtual-kubelet.io/provider", "eks.amazonaws.com/compute-type"})
 
+FIRST_WITH_RECORDS = (1, 35)
+"""The first kubelet that keeps records of who pulled an image, unless told otherwise."""
+
+_KUBELET = re.compile(r"v([0-9]{1,4})\.([0-9]{1,4})(?![0-9])", re.ASCII)
 _WINDOWS_VERSION = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+)(\.[0-9]+)?", re.ASCII)
 _QUANTITY = re.compile(
     r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i))?",
@@ -95,6 +99,7 @@ class Profile:
     ``platform`` is what the node's containerd takes itself for, as far as the API
     tells; None where it does not. ``virtual`` nodes (Fargate, virtual-kubelet) are no
     machine: what they pull with, and for which platform, is their provider's to know.
+    ``keeps_records``: its kubelet may ask who pulled an image before a pod may use it.
     """
 
     taints: tuple[Taint, ...] = ()
@@ -102,6 +107,7 @@ class Profile:
     platform: Platform | None = None
     runtime: Runtime = Runtime()
     virtual: bool = False
+    keeps_records: bool = True
 
 
 class Labels(Mapping[str, str]):
@@ -243,6 +249,7 @@ def node_of(manifest: Mapping[str, Any], pool: Pool | None = None) -> Node:
         platform=_platform(info, labels),
         runtime=_runtime(info),
         virtual=_is_virtual(labels, taints),
+        keeps_records=_keeps_records(info),
     )
     return Node(
         name=pool.share(_text(metadata.get("name"))),
@@ -306,6 +313,12 @@ def _platform(info: Mapping[str, Any], labels: Mapping[str, str]) -> Platform | 
 def _runtime(info: Mapping[str, Any]) -> Runtime:
     name, separator, version = _text(info.get("containerRuntimeVersion")).partition("://")
     return Runtime(name, version) if separator else Runtime()
+
+
+def _keeps_records(info: Mapping[str, Any]) -> bool:
+    """Tell whether ``KubeletEnsureSecretPulledImages`` is on by default; also where untold."""
+    found = _KUBELET.match(_text(info.get("kubeletVersion")))
+    return found is None or (int(found[1]), int(found[2])) >= FIRST_WITH_RECORDS
 
 
 def _is_virtual(labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:

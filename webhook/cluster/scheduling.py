@@ -85,6 +85,11 @@ class Eligible:
         """Return how many list an image."""
         return sum(map(self.selection.flags.__getitem__, self.nodes.holders(name)))
 
+    @property
+    def keep_records(self) -> bool:
+        """Tell whether a kubelet of theirs may ask who pulled an image before a pod may use it."""
+        return self.selection.keeping_records > 0
+
     def all_hold(self, name: str) -> bool:
         """Tell whether each of them lists an image; a virtual one tells nobody what it holds."""
         if not self.count or self.virtual or len(self.nodes.holders(name)) < self.count:

@@ -64,6 +64,8 @@ class Selection:
     platforms: Mapping[Platform, int]
     unknown_platforms: int
     runtimes: Mapping[Runtime, int]
+    keeping_records: int
+    """Nodes whose kubelet may ask who pulled an image before a pod may use it."""
     smallest: Mapping[Platform | None, Smallest]
     """Of the real nodes of each platform; None: of those that tell no platform."""
 
@@ -175,7 +177,7 @@ class SchedulingIndex:
     def _selection(self, mask: int) -> Selection:
         platforms: defaultdict[Platform, int] = defaultdict(int)
         runtimes: defaultdict[Runtime, int] = defaultdict(int)
-        unknown = virtual = 0
+        unknown = virtual = recording = 0
         for profile, nodes in self._profiles:
             count = (nodes & mask).bit_count()
             if not count:
@@ -184,6 +186,7 @@ class SchedulingIndex:
                 virtual += count
                 continue
             runtimes[profile.runtime] += count
+            recording += count * profile.keeps_records
             if profile.platform is None:
                 unknown += count
             else:
@@ -196,6 +199,7 @@ class SchedulingIndex:
             platforms=dict(platforms),
             unknown_platforms=unknown,
             runtimes=dict(runtimes),
+            keeping_records=recording,
             smallest=self._smallest(mask),
         )
 

@@ -225,12 +225,9 @@ class Engine:
         folder = self.settings.hosts_dir
         known = {use: outcome for use in uses if (outcome := _known(pod, use, folder)) is not None}
         recorded = {use for use in uses if records.decide(pod, use)}
-        # Of these it matters what the registry says to a pod without a login.
-        asking = {
-            use
-            for use in uses
-            if use not in known or (use in recorded and not credentials_for(pod, use))
-        }
+        # Of these it may matter what the registry says to a pod without a login.
+        matters = {use for use in recorded if records.matter(pod, credentials_for(pod, use))}
+        asking = {use for use in uses if use not in known or use in matters}
         tried = {use: self._credentials(pod, use, deadline, asks=use in asking) for use in uses}
         platforms, sized = platforms_of(pod), {use for use in sized if use not in known}
         asked = {
@@ -261,7 +258,11 @@ class Engine:
             for use in uses
         )
         return tuple(
-            on_its_nodes(_left_to_records(one, said.get(one.use)) if one.use in recorded else one)
+            on_its_nodes(
+                _left_to_records(one, said[one.use] if one.use in matters else None)
+                if one.use in recorded
+                else one
+            )
             for one in judged
         )
 
@@ -336,11 +337,9 @@ def _known(pod: PodFacts, use: ImageUse, hosts_dir: Path | None) -> Outcome | No
 def _left_to_records(judged: Judged, without: Outcome | None) -> Judged:
     """Return an image that all nodes hold with whether they may keep it from the pod.
 
-    ``without`` is what was said to a pod without a login, None where it has one.
+    ``without`` is what was said to a pod without a login, None where that does not matter.
     """
-    if without is None or credentials_for(judged.pod, judged.use):
-        return replace(judged, kept_back=False)
-    if not records.may_keep_back(without):
+    if without is None or not records.may_keep_back(without):
         return replace(judged, kept_back=False)
     outcome = replace(judged.outcome, requests=without.requests)
     return replace(judged, outcome=outcome, kept_back=True)

@@ -7,7 +7,10 @@ for every pod. Nobody else can read the records. What can be known is whether th
 matter: where the registry lets nobody in without a login, a login may have pulled the image.
 """
 
+from collections.abc import Sequence
+
 from webhook.cluster.scheduling import Eligible
+from webhook.credentials.keyring import Credential
 from webhook.images.reference import Reference
 from webhook.images.workloads import ImageUse, PullPolicy
 from webhook.registry.outcome import Outcome, Pull, Rule
@@ -23,7 +26,17 @@ def decide(pod: PodFacts, use: ImageUse) -> bool:
         return False
     if pod.unreadable is not None or not isinstance(pod.eligible, Eligible):
         return False
-    return pod.eligible.all_hold(str(use.reference))
+    # A node that is yet to come holds nothing.
+    return not pod.settings.platforms and pod.eligible.all_hold(str(use.reference))
+
+
+def matter(pod: PodFacts, credentials: Sequence[Credential]) -> bool:
+    """Tell whether they may keep an image from the pod, whose ``credentials`` match it.
+
+    Only a kubelet of 1.35 or later keeps any, and one credential that matches will do.
+    """
+    keep = isinstance(pod.eligible, Eligible) and pod.eligible.keep_records
+    return keep and not credentials
 
 
 def may_keep_back(without: Outcome) -> bool:
