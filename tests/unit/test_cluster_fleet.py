@@ -285,7 +285,11 @@ def test_each_platform_has_a_smallest_node_of_its_own() -> None:
     )
     found = of({}, *nodes)
     told = {str(p): (found.name_of(one.slot), one.storage) for p, one in found.smallest.items()}
-    assert told == {"linux/arm64": ("a", 10 * 2**30), "linux/amd64": ("c", 30 * 2**30)}
+    assert told == {
+        "linux/arm64": ("a", 10 * 2**30),
+        "linux/amd64": ("c", 30 * 2**30),
+        "None": ("nameless", 2 * 2**30),
+    }
     assert found.smallest_ephemeral_storage == 2 * 2**30
     big = of({"nodeSelector": {"pool": "big"}}, *nodes)
     assert set(map(str, big.smallest)) == {"linux/amd64"}

@@ -249,7 +249,6 @@ def test_both_may_be_found_of_one_image(judge: Judge) -> None:
         node("untold", None),
         node("zero", "0"),
         node("odd", "much"),
-        node("nameless", "1", ""),
         node("s390x", "1", "s390x"),
         node("fargate", "1", labels={"eks.amazonaws.com/compute-type": "fargate"}),
         node("elsewhere", "1", labels={"pool": "other"}),
@@ -264,6 +263,18 @@ def test_a_node_that_tells_nothing_or_takes_nothing_of_it_is_not_too_small(
     assert found(judge(*fits, other, subject=where(node_selector=(("pool", "own"),)))) == {}
     if other["metadata"]["name"] != "elsewhere":
         assert found(judge(*fits, other)) == {}
+
+
+def test_a_node_that_tells_no_platform_is_warned_of_where_the_least_is_too_much(
+    judge: Judge,
+) -> None:
+    judge.setting = "deny"
+    finding = only(judge(node("a", "8Gi"), node("nameless", "1Gi", "")))
+    assert (finding.cause, finding.action) == (Cause.NODE_TOO_SMALL, Action.WARN)
+    assert finding.doubt == "that node does not tell its platform"
+    assert found(judge(node("nameless", "2Gi", ""))) == {}
+    both = only(judge(node("nameless", "1", ""), node("b", "1Gi")))
+    assert both.action is Action.DENY
 
 
 def test_nodes_that_are_not_known_are_not_too_small(judge: Judge) -> None:

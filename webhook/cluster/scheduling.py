@@ -54,9 +54,9 @@ class Eligible:
         return self.selection.smallest_ephemeral_storage
 
     @property
-    def smallest(self) -> Mapping[Platform, Smallest]:
-        """Return the node with the least of it for each platform, where one tells both."""
-        return {p: found for p, found in self.selection.smallest.items() if p is not None}
+    def smallest(self) -> Mapping[Platform | None, Smallest]:
+        """Return the node with the least of it for each platform; None: of those untold."""
+        return self.selection.smallest
 
     def name_of(self, slot: int) -> str:
         """Return the name of the node in a slot, empty where it is free."""

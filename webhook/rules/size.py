@@ -45,12 +45,12 @@ def findings(judged: Judged, rules: Rules) -> Iterator[Found]:
             yield Found(Cause.SIZE_OVER_LIMIT, _unknown(judged), detail=told)
     eligible = judged.pod.eligible
     if isinstance(eligible, Eligible):
-        tight = max(_too_small(sizes, eligible), key=lambda one: one.lacks, default=None)
+        tight = max(_too_small(sizes, eligible), key=_Tight.rank, default=None)
         if tight is not None:
             larger, room = told_apart(tight.size, tight.node.storage)
             name = eligible.name_of(tight.node.slot)
             told = f'{_layers(larger, tight.platform)}, {room} of storage on node "{name}"'
-            doubt = _unknown(judged) or _held(judged)
+            doubt = _unknown(judged) or _held(judged) or tight.doubt
             yield Found(Cause.NODE_TOO_SMALL, doubt, detail=told)
 
 
@@ -61,20 +61,26 @@ class _Tight:
     platform: Platform
     size: int
     node: Smallest
+    doubt: str = ""
 
-    @property
-    def lacks(self) -> int:
-        return self.size - self.node.storage
+    def rank(self) -> tuple[bool, int]:
+        """Order by what is certain, then by what is lacking."""
+        return not self.doubt, self.size - self.node.storage
 
 
 def _too_small(sizes: Sizes, eligible: Eligible) -> Iterator[_Tight]:
     known = {normalised(platform): (size, platform) for platform, size in sizes}
     for platform, node in eligible.smallest.items():
+        may_be = map(normalised, machines(platform)) if platform is not None else known
         # Where a machine may be one of several, the one that takes least is no guess.
-        may_be = (known.get(normalised(machine)) for machine in machines(platform))
-        size, taken = min(filter(None, may_be), key=lambda one: one[0], default=(0, platform))
-        if size > node.storage:
-            yield _Tight(taken, size, node)
+        takes = min(
+            (known[machine] for machine in may_be if machine in known),
+            key=lambda one: one[0],
+            default=None,
+        )
+        if takes is not None and takes[0] > node.storage:
+            untold = "" if platform is not None else "that node does not tell its platform"
+            yield _Tight(takes[1], takes[0], node, untold)
 
 
 def _unknown(judged: Judged) -> str:
