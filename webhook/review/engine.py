@@ -6,21 +6,16 @@ What is I/O is passed in: the view of the cluster and whoever asks registries.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
 from typing import Protocol
 
 from webhook.cluster.scheduling import Eligible, Placement, eligible
 from webhook.cluster.view import ClusterView, ServiceAccount, Unreadable
-from webhook.credentials.keyring import Broken, Credential, Keyring, keyring_of
+from webhook.credentials.keyring import Credential, keyring_of
 from webhook.credentials.node import NodeCause, NodeKeyring, NoNodeCredentials, Undecided
 from webhook.credentials.secret import Secret
 from webhook.deadline import Deadline
 from webhook.images.reference import (
-    Fault,
-    InvalidReference,
     Reference,
-    literal_fault,
-    port_fault,
 )
 from webhook.images.workloads import ImageUse, PodInputs, PullPolicy
 from webhook.policy.action import Action
@@ -28,24 +23,17 @@ from webhook.policy.files import PolicySet
 from webhook.policy.select import Rules, rules_for
 from webhook.registry.hosts import is_configured
 from webhook.registry.misspelt import with_misspelling
-from webhook.registry.outcome import NETWORK_RULES, Cause, Outcome, Pull, Rule, decided
+from webhook.registry.outcome import Cause, Outcome, Pull, Rule
 from webhook.registry.resolver import Question
 from webhook.registry.settings import RegistrySettings
 from webhook.registry.vantage import seen_from_nodes
+from webhook.review.certain import credentials_for, known_outcome, stands_anyway
 from webhook.rules import records
 from webhook.rules.facts import Judged, NamedSecret, PodFacts
 from webhook.rules.judge import Circumstances, Finding, judge, without_repeats
 from webhook.rules.placed import on_its_nodes, platforms_of
 from webhook.rules.quotas import shortages
 from webhook.rules.size import is_wanted
-
-FAULTS = {
-    Fault.MALFORMED: Cause.REFERENCE_MALFORMED,
-    Fault.UPPERCASE: Cause.REFERENCE_UPPERCASE,
-    Fault.DIGEST_MALFORMED: Cause.DIGEST_MALFORMED,
-    Fault.DIGEST_UNSUPPORTED: Cause.DIGEST_UNSUPPORTED,
-}
-
 
 FIRST_LOOK = 0.6
 """The part of a review's time that its first look may take."""
@@ -223,7 +211,9 @@ class Engine:
         Of those in ``sized`` it is asked, too, how large their layers are.
         """
         folder = self.settings.hosts_dir
-        known = {use: outcome for use in uses if (outcome := _known(pod, use, folder)) is not None}
+        known = {
+            use: outcome for use in uses if (outcome := known_outcome(pod, use, folder)) is not None
+        }
         recorded = {use for use in uses if records.decide(pod, use)}
         # Of these it may matter what the registry says to a pod without a login.
         matters = {use for use in recorded if records.matter(pod, credentials_for(pod, use))}
@@ -289,10 +279,10 @@ class Engine:
         return self.asker.predict_all(questions, by, denial=denial)
 
     def _on_nodes(self, pod: PodFacts, use: ImageUse, outcome: Outcome, tried: "_Tried") -> Outcome:
-        if pod.unreadable is not None and not _stands_anyway(outcome):
+        if pod.unreadable is not None and not stands_anyway(outcome):
             return outcome.unknown(pod.unreadable.cause, pod.unreadable.why)
         missing = tried.undecided
-        if missing is not None and outcome.pull is Pull.FAILS and not _stands_anyway(outcome):
+        if missing is not None and outcome.pull is Pull.FAILS and not stands_anyway(outcome):
             return outcome.unknown(_NODE_CAUSES[missing.cause], missing.why)
         if not isinstance(use.reference, Reference):
             return outcome
@@ -312,28 +302,6 @@ class _Tried:
     undecided: Undecided | None = None
 
 
-def credentials_for(pod: PodFacts, use: ImageUse) -> tuple[Credential, ...]:
-    """Return what the kubelet would try for an image, in its order."""
-    if isinstance(pod.keyring, Keyring) and isinstance(use.reference, Reference):
-        return pod.keyring.lookup(use.reference.name)
-    return ()
-
-
-def _known(pod: PodFacts, use: ImageUse, hosts_dir: Path | None) -> Outcome | None:
-    """Return what is certain without asking anybody, in the order in which the kubelet fails."""
-    if isinstance(use.reference, InvalidReference):
-        return decided(FAULTS[use.reference.fault], use.reference.reason)
-    if use.pull_policy is PullPolicy.NEVER:
-        return Outcome(Pull.UNKNOWN, Cause.NEVER_PULLED, detail="its pull policy is Never")
-    if isinstance(pod.keyring, Broken):
-        outcome = decided(Cause.CREDENTIAL_UNDECODABLE, pod.keyring.reason)
-        return replace(outcome, source=pod.keyring.source)
-    address = literal_fault(use.reference)
-    if address is None and not is_configured(use.reference.host, hosts_dir):
-        address = port_fault(use.reference)
-    return decided(Cause.ADDRESS_INVALID, address) if address is not None else None
-
-
 def _left_to_records(judged: Judged, without: Outcome | None) -> Judged:
     """Return an image that all nodes hold with whether they may keep it from the pod.
 
@@ -343,20 +311,6 @@ def _left_to_records(judged: Judged, without: Outcome | None) -> Judged:
         return replace(judged, kept_back=False)
     outcome = replace(judged.outcome, requests=without.requests)
     return replace(judged, outcome=outcome, kept_back=True)
-
-
-def _stands_anyway(outcome: Outcome) -> bool:
-    """Tell whether credentials that we could not read would have changed nothing.
-
-    They would not where no challenge came, nor where a credential that we have
-    succeeded; they might where an anonymous token did, since any match forbids that.
-    """
-    if outcome.cause is not None and outcome.cause.rule in _OF_THE_NETWORK:
-        return True
-    return outcome.before_credentials or (outcome.pull is Pull.OK and bool(outcome.source))
-
-
-_OF_THE_NETWORK = NETWORK_RULES | {Rule.UNDECIDED}
 
 
 Pulled = frozenset[tuple[str, PullPolicy]]
