@@ -214,8 +214,8 @@ def test_it_is_said_what_the_nodes_may_do() -> None:
     )
     (finding, *_) = judge(REFUSED, policy=PullPolicy.NEVER).findings
     assert warning(finding) == (
-        f"{FIELD} {APP}: never pulled, held by the nodes, and not started where "
-        "another pod's login pulled it; name a pull secret for it [PP-811]"
+        f"{FIELD} {APP}: imagePullPolicy is Never, and nodes keep from it what another pod's "
+        "login pulled; name a pull secret for it [PP-811]"
     )
     said = words(finding)
     assert said.what == (

@@ -142,7 +142,7 @@ def never_brief(s: Subject) -> str:
     """Say the same on a warning's line."""
     if not s.judged.kept_back:
         return "imagePullPolicy is Never, and no node is known to have the image"
-    return "never pulled, held by the nodes, and not started where another pod's login pulled it"
+    return "imagePullPolicy is Never, and nodes keep from it what another pod's login pulled"
 
 
 def never_mend(s: Subject) -> str:

@@ -20,7 +20,7 @@ _NEVER_PROVEN = {
     Rule.NEVER_PULLED: "a node may have the image already",
 }
 
-KEPT_BACK = "the nodes hold it, and start it here too unless another pod's login pulled it"
+KEPT_BACK = "the nodes hold it already, and start it unless another pod's login pulled it"
 
 
 def findings(judged: Judged) -> Iterator[Found]:

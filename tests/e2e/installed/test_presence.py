@@ -46,7 +46,7 @@ def test_a_pull_that_fails_is_warned_of_where_a_node_holds_the_image(
 ) -> None:
     [done] = terminal.apply(by_policy(globex, "held-if-not-present", held, "IfNotPresent"))
     assert done.returncode == 0
-    assert NODE in done.stderr
+    assert "the nodes hold it" in done.stderr
     terminal.compare("held-by-a-node-if-not-present")
 
 
@@ -58,12 +58,11 @@ def test_what_a_node_holds_does_not_count_where_it_always_pulls(
     terminal.compare("held-by-a-node-always")
 
 
-def test_what_is_never_pulled_is_warned_of_where_no_node_holds_it(
+def test_what_is_never_pulled_is_warned_of_where_no_node_holds_it_or_a_login_may_have_pulled_it(
     globex: str, held: str, terminal: Terminal
 ) -> None:
     missing = held.replace(":2.1", ":2.2")
-    [silent] = terminal.apply(by_policy(globex, "never-held", held, "Never"))
-    [warned] = terminal.apply(by_policy(globex, "never-missing", missing, "Never"))
-    assert (silent.returncode, silent.stderr) == (0, "")
-    assert warned.returncode == 0
+    for name, image in (("never-held", held), ("never-missing", missing)):
+        [warned] = terminal.apply(by_policy(globex, name, image, "Never"))
+        assert warned.returncode == 0
     terminal.compare("never-pulled")
