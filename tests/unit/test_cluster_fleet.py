@@ -13,7 +13,7 @@ from webhook.cluster.nodes import Fleet, Nodes
 from webhook.cluster.scheduling import ANYWHERE, Eligible, eligible, machines, placement_of
 from webhook.images.platform import Platform
 
-CROWDED = "w:1 w:2 w:3 w:4 w:5"
+CROWDED = "w:1 w:2@sha256:0 w:2 w:4 w:5"
 """The names of one image, as many as a node tells."""
 
 
@@ -320,3 +320,10 @@ def test_a_node_of_any_shape_is_read(wrong: Any) -> None:
     for field in ("images", "nodeInfo", "allocatable"):
         node_of({"status": {field: wrong}})
     node_of({"status": {"nodeInfo": {"operatingSystem": wrong, "architecture": wrong}}})
+
+
+def test_who_holds_an_image_is_gathered_once_for_all_containers_of_a_pod() -> None:
+    found = eligible(Nodes(map(node_of, [manifest("a", "x:1"), manifest("b", "x:1")])), ANYWHERE)
+    assert found.holding("x:1") == ("a", "b")
+    assert found.holding("x:1") is found.holding("x:1")
+    assert (found.count_holding("x:1"), found.all_hold("x:1")) == (2, True)

@@ -202,6 +202,8 @@ def test_normalising_twice_changes_nothing(platform: Platform) -> None:
         ("linux/amd64", Platform("", ""), True),
         ("linux/amd64", Platform("linux", ""), True),
         ("linux/amd64", Platform("linux", "arm64"), False),
+        ("linux/amd64", Platform("linux", "unknown"), True),
+        ("linux/amd64", Platform("wasip1", "wasm"), True),
         ("linux/amd64", Platform("windows", "amd64"), False),
         ("linux/arm64", Platform("linux", "arm64", "v9"), True),
         ("linux/arm64", Platform("linux", "arm", "v6"), True),

@@ -29,7 +29,9 @@ class Judged:
     asked: list[str]
 
 
-def judged(make: Make, *platforms: Platform, depth: Depth = Depth.PLATFORM) -> Judged:
+def judged(
+    make: Make, *platforms: Platform, depth: Depth = Depth.PLATFORM, sizes: bool = False
+) -> Judged:
     """Put an image into a registry and judge it for the platforms of nodes."""
     shelf = Shelf()
     root = make(shelf)
@@ -41,7 +43,7 @@ def judged(make: Make, *platforms: Platform, depth: Depth = Depth.PLATFORM) -> J
         body = shelf.blobs.get(name)
         return reply(404) if body is None else found(body, "application/octet-stream")
 
-    played = play(script, replace(target(depth=depth), platforms=platforms))
+    played = play(script, replace(target(depth=depth), platforms=platforms, sizes=sizes))
     return Judged(played.outcome, [line.rpartition("/")[2] for line in played.lines])
 
 
@@ -214,3 +216,21 @@ def test_windows_is_told_with_its_build() -> None:
     outcome = judged(index_for(OLD_WINDOWS), NEW_WINDOWS).outcome
     assert outcome.platforms == ("windows(10.0.17763)/amd64",)
     assert outcome.unserved == ("windows(10.0.20348)/amd64",)
+
+
+@pytest.mark.parametrize("depth", [Depth.PLATFORM, Depth.WHOLE])
+def test_what_is_broken_for_one_platform_is_proven_for_no_other(depth: Depth) -> None:
+    def make(shelf: Shelf) -> Document:
+        broken = shelf.image(b"b", built_for=ARM64, **entry(ARM64))
+        shelf.blobs[broken["digest"]] = b"other bytes of the same index"
+        return shelf.index(shelf.image(b"a", built_for=AMD64, **entry(AMD64)), broken)
+
+    def at(*platforms: Platform) -> Outcome:
+        return judged(make, *platforms, depth=depth, sizes=True).outcome
+
+    assert at(AMD64).pull is Pull.OK
+    assert (at(ARM64).pull, at(ARM64).cause) == (Pull.FAILS, Cause.DIGEST_MISMATCH)
+    for both in (at(AMD64, ARM64), at(ARM64, AMD64)):
+        assert (both.pull, both.cause) == (Pull.UNKNOWN, Cause.DIGEST_MISMATCH)
+        assert both.detail.startswith("for linux/arm64 alone: ")
+        assert both.sizes == ()

@@ -267,7 +267,8 @@ def test_a_full_list_is_told_where_it_is_all_that_speaks_for_absence() -> None:
         return words(asked.judgement.findings[0]).known
 
     assert told(IMAGE_LIST_CAP).endswith(
-        "; the list of 1 node is as long as can be (50 images), and there may be more"
+        "; the list of 1 node is as long as can be (50 images, 5 names of each), "
+        "and there may be more"
     )
     assert "may hold more" not in told(IMAGE_LIST_CAP - 1)
 
@@ -339,11 +340,15 @@ def test_what_a_virtual_node_holds_is_undecided(fleet: tuple[Mapping[str, Any], 
     ("runtime", "host", "cause"),
     [
         ("cri-o://1.37.0", "ghcr.io", Cause.RUNTIME_UNKNOWN),
+        ("docker://27.0.3", "ghcr.io", Cause.RUNTIME_UNKNOWN),
+        ("containerd://1.4.13", "ghcr.io", Cause.RUNTIME_UNKNOWN),
         ("cri-o://1.37.0", "quay.io", Cause.TAG_NOT_FOUND),
+        ("containerd://1.5.0", "ghcr.io", Cause.TAG_NOT_FOUND),
         ("containerd://2.4.2", "ghcr.io", Cause.TAG_NOT_FOUND),
+        ("", "ghcr.io", Cause.TAG_NOT_FOUND),
     ],
 )
-def test_a_failure_by_way_of_a_hosts_toml_is_undecided_where_cri_o_runs(
+def test_a_failure_by_way_of_a_hosts_toml_is_undecided_where_a_runtime_reads_none(
     runtime: str, host: str, cause: Cause, tmp_path: Path
 ) -> None:
     (tmp_path / host).mkdir()

@@ -316,6 +316,18 @@ def test_a_node_that_holds_the_image_already_is_a_doubt_unless_each_start_pulls(
     assert finding.doubt == ('node "a" holds the image already' if action is Action.WARN else "")
 
 
+def test_a_node_that_may_hold_it_under_a_name_that_it_does_not_list_is_a_doubt(
+    judge: Judge,
+) -> None:
+    judge.setting = "deny"
+    crowded = node("a", "1Gi")
+    names = ["ghcr.io/acme/app@sha256:" + "1" * 64, *(f"ghcr.io/acme/app:{n}" for n in range(4))]
+    crowded["status"]["images"].append({"names": names})
+    subject = workload(use_of(policy=PullPolicy.IF_NOT_PRESENT))
+    finding = only(judge(crowded, subject=subject))
+    assert (finding.cause, finding.action) == (Cause.NODE_TOO_SMALL, Action.WARN)
+
+
 def test_lists_that_are_too_full_to_tell_are_told(judge: Judge) -> None:
     judge.setting = "deny"
     subject = workload(use_of(policy=PullPolicy.IF_NOT_PRESENT))

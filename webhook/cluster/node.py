@@ -165,7 +165,7 @@ class Node:
     @property
     def known_by(self) -> tuple[str, ...]:
         """Return what to find it by: names, and repositories of which it may hold more."""
-        return self.names + self.cut if self.cut else self.names
+        return tuple(dict.fromkeys(self.names + self.cut)) if self.cut else self.names
 
     @property
     def images(self) -> frozenset[str]:
@@ -269,9 +269,7 @@ def _names(image: Mapping[str, Any]) -> Sequence[str]:
 
 def _repository(name: str) -> str:
     """Return what stands before the digest or tag of a name that a node lists."""
-    bare, at, _ = name.partition("@")
-    if at:
-        return bare
+    bare = name.partition("@")[0]
     path, colon, tag = bare.rpartition(":")
     return path if colon and "/" not in tag else bare
 

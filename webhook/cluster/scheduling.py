@@ -6,7 +6,7 @@ cluster sets and lifts by itself exclude nobody: a pod waits until they are gone
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from webhook.cluster.node import Runtime
 from webhook.cluster.nodes import Nodes
@@ -19,10 +19,15 @@ __all__ = ["ANYWHERE", "Eligible", "Placement", "Smallest", "eligible", "machine
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
-    """The nodes that a pod may run on. Virtual ones count in ``count`` and ``virtual`` alone."""
+    """The nodes that a pod may run on. Virtual ones count in ``count`` and ``virtual`` alone.
+
+    What is asked of an image is remembered: a pod may have one in thousands of containers.
+    """
 
     nodes: Nodes
     selection: Selection
+    _counts: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    _holders: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def count(self) -> int:
@@ -83,7 +88,10 @@ class Eligible:
 
     def count_holding(self, name: str) -> int:
         """Return how many list an image."""
-        return sum(map(self.selection.flags.__getitem__, self.nodes.holders(name)))
+        if name not in self._counts:
+            flags = self.selection.flags
+            self._counts[name] = sum(map(flags.__getitem__, self.nodes.holders(name)))
+        return self._counts[name]
 
     @property
     def keep_records(self) -> bool:
@@ -98,7 +106,10 @@ class Eligible:
 
     def holding(self, name: str) -> tuple[str, ...]:
         """Return the names of those that list an image."""
-        return self.nodes.names_of(self.selection.of(self.nodes.holders(name)))
+        if name not in self._holders:
+            slots = self.selection.of(self.nodes.holders(name))
+            self._holders[name] = self.nodes.names_of(slots)
+        return self._holders[name]
 
 
 def eligible(nodes: Nodes, placement: Placement) -> Eligible:

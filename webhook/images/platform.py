@@ -112,15 +112,23 @@ def matches(node: Platform, offered: Platform) -> bool:
     return chooser(node).matches(offered)
 
 
+_PROCESSORS = frozenset(
+    {"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"}
+    | {"ppc64", "ppc64le", "riscv64", "s390x"}
+)
+"""The architectures that Go builds for (``GOARCH``), but for WebAssembly."""
+
+
 def may_run(node: Platform, built_for: Platform) -> bool:
     """Tell whether a program of what a config declares may run on ``node``, once it is there.
 
     Nothing compares the two after a pull: what counts is the processor. A config that
-    declares no architecture says nothing, and of a node's variant nothing is known.
+    declares none that Go builds for says nothing, ``wasm`` needs a runtime and no processor,
+    and of a node's variant nothing is known.
     """
-    if not built_for.architecture:
+    plain = normalised(replace(built_for, variant="", os_features=()), node.os)
+    if plain.architecture not in _PROCESSORS:
         return True
-    plain = replace(built_for, variant="", os_features=())
     return matches(node, plain) or matches(node, replace(plain, variant=built_for.variant))
 
 

@@ -55,28 +55,38 @@ class Serving:
             return self._attempt.fails(Cause.DIGEST_MISMATCH, why)
         content, refused, foreign = Content(), list[Platform](), list[Platform]()
         taken: list[tuple[Platform, int | None]] = []
+        failed: list[tuple[Platform, Outcome]] = []
         built_for: Platform | None = None
         for platform in self._platforms:
-            walked = yield from self._walked(body, platform, content, fetcher)
+            walked = yield from self._tried(body, platform, content, fetcher)
             if isinstance(walked, Outcome):
-                return walked
-            unusable = walked.unusable
-            if unusable is not None and unusable.cause is not Cause.PLATFORM_NONE:
-                older = self._older_takes(body, platform, content)
-                failing = self._attempt.fails(unusable.cause, unusable.detail)
-                return replace(failing, older_take=older)
+                if walked.pull is not Pull.FAILS:
+                    return walked
+                failed.append((platform, walked))
+                continue
             built_for = walked.platform or built_for
-            if unusable is not None:
+            if walked.unusable is not None:
                 refused.append(platform)
                 continue
             taken.append((platform, walked.size))
             if walked.platform is not None and not may_run(platform, walked.platform):
                 foreign.append(platform)
+        if failed:
+            return self._failing(failed, good_for_others=bool(taken))
         told = self._told(body, refused, foreign, built_for)
         if told.cause is Cause.PLATFORM_NONE:
             older = any(self._older_takes(body, platform, content) for platform in refused)
             told = replace(told, older_take=older)
         return replace(told, sizes=_all_known(taken))
+
+    def _failing(self, failed: list[tuple[Platform, Outcome]], *, good_for_others: bool) -> Outcome:
+        """Return the first failure; nothing is proven where other platforms get the image."""
+        platform, outcome = failed[0]
+        if not good_for_others or outcome.cause is None:
+            return outcome
+        only = f"for {platform.named} alone"
+        detail = f"{only}: {outcome.detail}" if outcome.detail else only
+        return replace(outcome, digest=self._root.digest).unknown(outcome.cause, detail)
 
     def _told(
         self,
@@ -120,6 +130,18 @@ class Serving:
             walked: Walked = done.value
             return walked.unusable is None
         return True
+
+    def _tried(
+        self, body: bytes, platform: Platform, content: Content, fetcher: Fetcher
+    ) -> Steps[Walked | Outcome]:
+        """Return what the walk came to; how it failed, unless the platform is not served."""
+        walked = yield from self._walked(body, platform, content, fetcher)
+        if isinstance(walked, Outcome) or walked.unusable is None:
+            return walked
+        if walked.unusable.cause is Cause.PLATFORM_NONE:
+            return walked
+        failing = self._attempt.fails(walked.unusable.cause, walked.unusable.detail)
+        return replace(failing, older_take=self._older_takes(body, platform, content))
 
     def _walked(
         self, body: bytes, platform: Platform, content: Content, fetcher: Fetcher

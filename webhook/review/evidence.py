@@ -6,7 +6,7 @@ and may hold anything.
 
 from collections.abc import Sequence
 
-from webhook.cluster.nodes import IMAGE_LIST_CAP
+from webhook.cluster.node import IMAGE_LIST_CAP, NAME_LIST_CAP
 from webhook.policy.select import BUILT_IN_SOURCE
 from webhook.registry.outcome import Cause, Exchanged, Rule
 from webhook.review.subject import NAME_LIMIT, Subject, named_source
@@ -34,7 +34,8 @@ def _full_lists(subject: Subject) -> str:
     if not full or subject.finding.rule is Rule.PULL_SECRET:
         return ""
     nodes = "the list of 1 node is" if full == 1 else f"the lists of {full} nodes are"
-    return f"; {nodes} as long as can be ({IMAGE_LIST_CAP} images), and there may be more"
+    longest = f"{IMAGE_LIST_CAP} images, {NAME_LIST_CAP} names of each"
+    return f"; {nodes} as long as can be ({longest}), and there may be more"
 
 
 def _evidence(subject: Subject) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from webhook.cluster.node import Runtime
 from webhook.cluster.scheduling import Eligible, machines
 from webhook.cluster.view import Unreadable
 from webhook.images.platform import Platform
@@ -15,6 +16,8 @@ from webhook.rules.presence import matters, presence_of, with_presence
 
 NEWEST_PULLER = (2, 1)
 """The first containerd that pulls by its transfer service unless told otherwise."""
+FIRST_WITH_HOSTS_FILES = (1, 5)
+"""The first containerd whose CRI plugin has a ``config_path``. cri-o has a file of its own."""
 
 
 def platforms_of(pod: PodFacts) -> tuple[Platform, ...]:
@@ -57,7 +60,7 @@ def doubt_of_platform(judged: Judged) -> str:
         return eligible.why
     if judged.pod.settings.only_platforms:
         return ""
-    if eligible is None or not eligible.nodes.nodes:
+    if eligible is None or not len(eligible.nodes):
         return "no node is known"
     if not eligible.count:
         return "no node that is known may run it"
@@ -120,12 +123,17 @@ def _otherwise(judged: Judged, outcome: Outcome, eligible: Eligible) -> str:
         return "a virtual node may run it"
     if outcome.older_take and not all(map(_is_newest, _versions(eligible))):
         return "containerd before 2.1 takes another platform or format of it"
-    if any(runtime.name == "cri-o" for runtime in eligible.runtimes):
-        if _is_short(judged.use):
-            return "cri-o looks short names up in its own registries.conf"
-        if outcome.by_hosts_file:
-            return "cri-o reads no hosts.toml, but its own registries.conf"
+    if _is_short(judged.use) and any(r.name == "cri-o" for r in eligible.runtimes):
+        return "cri-o looks short names up in its own registries.conf"
+    if outcome.by_hosts_file and not all(map(_reads_hosts_files, eligible.runtimes)):
+        return "the runtime of some nodes reads no hosts.toml"
     return ""
+
+
+def _reads_hosts_files(runtime: Runtime) -> bool:
+    if not runtime.name:
+        return True  # whoever names a folder of them has nodes that read it
+    return runtime.name == "containerd" and runtime.numbers[:2] >= FIRST_WITH_HOSTS_FILES
 
 
 def _versions(eligible: Eligible) -> Iterable[tuple[str, tuple[int, ...]]]:

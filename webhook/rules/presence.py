@@ -34,9 +34,18 @@ def presence_of(use: ImageUse, eligible: Eligible | Unreadable) -> Presence:
     held_by = eligible.holding(str(use.reference))
     perhaps_by: tuple[str, ...] = ()
     if not held_by and isinstance(use.reference, Reference) and use.reference.digest is None:
-        # Of the names of an image its digests are listed first: those are not cut here.
+        # An image's digests are listed before its tags: where a tag is listed none was cut.
         perhaps_by = eligible.holding(use.reference.name)
     return Presence(held_by, perhaps_by, eligible.full_lists, eligible.virtual)
+
+
+def held(presence: Presence) -> str:
+    """Say which node may have the image already, empty where none is known to."""
+    if presence.held_by:
+        return f'node "{presence.held_by[0]}" holds the image already'
+    if presence.perhaps_by:
+        return f'node "{presence.perhaps_by[0]}" may hold it among the names that it does not list'
+    return ""
 
 
 def with_presence(
@@ -56,8 +65,8 @@ def with_presence(
         if kept_back or not presence.held_by:
             return outcome
         return Outcome(Pull.UNKNOWN, detail="some nodes hold it, and others are not asked to pull")
-    held = presence.held_by or presence.perhaps_by
-    return replace(outcome, pull=Pull.UNKNOWN) if held else outcome
+    may_hold = presence.held_by or presence.perhaps_by
+    return replace(outcome, pull=Pull.UNKNOWN) if may_hold else outcome
 
 
 def _virtual(outcome: Outcome) -> str:

@@ -13,6 +13,7 @@ from webhook.registry.outcome import NETWORK_RULES, Cause, Pull, Rule
 from webhook.registry.settings import Vantage
 from webhook.rules.facts import Found, Judged
 from webhook.rules.placed import doubt_of_platform
+from webhook.rules.presence import held
 
 _NEVER_PROVEN = {
     Rule.UNDECIDED: "nothing was learned that proves a failure",
@@ -43,8 +44,8 @@ def doubt(judged: Judged, cause: Cause) -> str:
     outcome = judged.outcome
     if cause.rule in _NEVER_PROVEN:
         return _NEVER_PROVEN[cause.rule]
-    if held := _held(judged):
-        return held
+    if doubted := _held(judged):
+        return doubted
     if cause.rule in NETWORK_RULES:
         at_node = judged.pod.settings.vantage is Vantage.NODE
         return "" if at_node else "the nodes may see the network differently"
@@ -64,16 +65,7 @@ def doubt(judged: Judged, cause: Cause) -> str:
 
 
 def _held(judged: Judged) -> str:
-    presence = judged.presence
-    if presence.held_by:
-        return (
-            KEPT_BACK
-            if judged.kept_back
-            else f'node "{presence.held_by[0]}" holds the image already'
-        )
-    if presence.perhaps_by:
-        return f'node "{presence.perhaps_by[0]}" may hold it among the names that it does not list'
-    return ""
+    return KEPT_BACK if judged.kept_back else held(judged.presence)
 
 
 def _registry_doubt(judged: Judged) -> str:

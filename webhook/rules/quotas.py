@@ -76,7 +76,7 @@ def pulled_by(pod: PodFacts, rollout: Rollout) -> PulledBy:
     each pulls for itself. A DaemonSet has one pod a node in any case.
     """
     eligible = pod.eligible
-    known = isinstance(eligible, Eligible) and bool(eligible.nodes.nodes)
+    known = isinstance(eligible, Eligible) and len(eligible.nodes) > 0
     if rollout.per_node:
         return PulledBy.NODE if known else PulledBy.EVERY_NODE
     virtual = isinstance(eligible, Eligible) and eligible.virtual

@@ -15,7 +15,7 @@ from webhook.policy.action import Action
 from webhook.policy.select import Rules
 from webhook.registry.outcome import Cause, Pull, Rule
 from webhook.rules.facts import Found, Judged, PodFacts, Presence
-from webhook.rules.presence import presence_of
+from webhook.rules.presence import held, presence_of
 
 Sizes = Sequence[tuple[Platform, int]]
 
@@ -96,8 +96,7 @@ def _unknown(judged: Judged) -> str:
 
 def _held(judged: Judged) -> str:
     """Say that a node need not pull it. A policy's ``max`` holds all the same."""
-    held_by = _presence(judged).held_by
-    return f'node "{held_by[0]}" holds the image already' if held_by else ""
+    return held(_presence(judged))
 
 
 def full_lists(judged: Judged) -> int:
