@@ -146,7 +146,7 @@ def review(nodes: Nodes, spec: Mapping[str, Any], names: list[str]) -> None:
         if not found.holding(name):
             found.holding(name.rpartition(":")[0])
         found.count_holding(name)
-    _ = (found.platforms, found.runtimes, found.smallest_ephemeral_storage, found.full_lists)
+    _ = (found.platforms, found.runtimes, found.full_lists)
     _ = (found.count, found.virtual, found.unknown_platforms, found.names(3))
     _ = [(one.storage, found.name_of(one.slot)) for one in found.smallest.values()]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.differential.plot import Surveyor
+from tests.node.checked import Checked, read
 from tests.node.corpus import load, load_world
 from tests.node.matrix import MANIFESTS, Matrix
 from tests.node.model import Case
@@ -113,10 +114,14 @@ SILENT = "1 images failed and were let through without a word"
 RECORDS = "1 images were warned of, or were not, though only the kubelet's records decide"
 
 
-def _matrix(truth: Done, *said: Found) -> Matrix:
+CONTRARY = "1 images were checked from manifests and told the contrary"
+DIFFER = "1 images were told otherwise by the webhook than by check"
+
+
+def _matrix(truth: Done, *said: Found, checked: Checked | None = None) -> Matrix:
     one = sent({"image": "r.lab/a:1"}, "case", 0)
     off = Row("case", 0, one, done={APP.field: truth})
-    on = Row("case", 0, one, reviewed=Reviewed("allow", said))
+    on = Row("case", 0, one, reviewed=Reviewed("allow", said), checked=checked)
     return Matrix([off], [on], whole=False)
 
 
@@ -140,3 +145,40 @@ def test_a_bar_is_missed_by_what_the_requirement_names(truth: Done, said: str, m
     words = said.split()
     found = [Found(words[0], words[1], words[2], APP.field)] if words else []
     assert _matrix(truth, *found).missed() == ([missed] if missed else [])
+
+
+DENIED = Found("pull-denied", "credentials-missing", "deny", APP.field)
+SLOW = Found("undecided", "deadline", "warn", APP.field)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said", "pull", "checked", "missed"),
+    [
+        (Done(FAILED), [DENIED], "fails", [DENIED], []),
+        (Done(FAILED), [DENIED], "ok", [], [CONTRARY, DIFFER]),
+        (Done(FAILED), [DENIED], "fails", [], [DIFFER]),
+        (Done(FAILED), [SLOW], "fails", [DENIED], []),
+        (Done(RAN), [], "ok", [], []),
+        (Done(RAN), [], "unknown", [], []),
+        (Done(RAN), [], "fails", [], [CONTRARY]),
+        (Done(RAN), [], "ok", [DENIED], [CONTRARY, DIFFER]),
+        (Done(PULLED), [], "fails", [], [CONTRARY]),
+        (Done(RAN, by_records=False), [], "fails", [], []),
+    ],
+)  # fmt: skip
+def test_check_is_held_to_what_the_kubelet_did_and_to_what_the_webhook_said(
+    truth: Done, said: list[Found], pull: str, checked: list[Found], missed: list[str]
+) -> None:
+    by_check = Checked({APP.field: pull}, tuple(checked))
+    assert _matrix(truth, *said, checked=by_check).missed() == missed
+
+
+def test_what_check_prints_is_sorted_by_object() -> None:
+    about = {"namespace": "shop", "kind": "Pod", "name": "web", "field": APP.field}
+    finding = {**about, "rule": DENIED.rule, "cause": DENIED.cause, "action": "deny"}
+    other = {**about, "name": "api", "pull": "ok"}
+    report = {"images": [{**about, "pull": "fails"}, other], "findings": [finding]}
+    assert read(report) == {
+        ("shop", "Pod", "web"): Checked({APP.field: "fails"}, (DENIED,)),
+        ("shop", "Pod", "api"): Checked({APP.field: "ok"}),
+    }

@@ -54,11 +54,6 @@ class Eligible:
         return self.selection.runtimes
 
     @property
-    def smallest_ephemeral_storage(self) -> int | None:
-        """Return the least that pods may take of a real node's disk, in bytes; None if untold."""
-        return self.selection.smallest_ephemeral_storage
-
-    @property
     def smallest(self) -> Mapping[Platform | None, Smallest]:
         """Return the node with the least of it for each platform; None: of those untold."""
         return self.selection.smallest

@@ -69,10 +69,6 @@ class Selection:
     smallest: Mapping[Platform | None, Smallest]
     """Of the real nodes of each platform; None: of those that tell no platform."""
 
-    @property
-    def smallest_ephemeral_storage(self) -> int | None:
-        return min((one.storage for one in self.smallest.values()), default=None)
-
     @cached_property
     def flags(self) -> bytes:
         """Return one byte for each slot: 1 where it is one of them."""
